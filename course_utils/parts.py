@@ -1,0 +1,23 @@
+"""The parts that masks tell apart, and their numbers in the palette PNGs. Imports nothing."""
+
+PARTS = (
+    "background",
+    "hull", "turret", "gun", "tracks",
+    "body", "head", "legs", "ears", "muzzle", "tail",
+    "trunk", "tusks", "stripes", "seams", "crown", "stem", "sail", "rudder", "fluke", "flippers",
+    "sky",
+)  # fmt: skip
+"""Names by number: the value of a mask's pixel is an index into this tuple."""
+
+PART_NUMBER = {name: number for number, name in enumerate(PARTS)}
+
+KEY_PART = {
+    "basketball": "seams",
+    "volleyball": "seams",
+    "pineapple": "crown",
+    "submarine": "sail",
+    "grey_whale": "fluke",
+    "zebra": "stripes",
+    "elephant": "trunk",
+}
+"""The part that test pictures of these classes also come without (the counterfactual renders)."""

@@ -1,0 +1,130 @@
+"""Renders a data set: `python -m data.rendering tank_yard look_alikes`.
+
+Resumable: a scene whose files are all there is not rendered again. Each finished scene's lines
+go to data/rendering/progress/<dataset>.jsonl; when a data set is complete, its lines replace the
+old ones in data/manifest.csv.
+
+With the same seed, the same Mitsuba version and the same kind of processor, pictures come out
+bit for bit the same; across processors single pixels may differ by a grey level or two.
+"""
+
+import argparse
+import csv
+import hashlib
+import importlib
+import io
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from course_utils.parts import PARTS
+
+from .shots import COLUMNS
+
+DATA = Path(__file__).resolve().parents[1]
+PROGRESS = Path(__file__).resolve().parent / "progress"
+MANIFEST = DATA / "manifest.csv"
+DATASETS = ("tank_yard", "look_alikes")
+JPEG = {"quality": 92, "subsampling": "4:4:4", "optimize": True}
+
+PALETTE = [0, 0, 0]
+for number in range(1, len(PARTS)):  # well separated, so that a viewer shows the parts apart
+    PALETTE += [(number * 97 + 60) % 256, (number * 57 + 110) % 256, (number * 151 + 30) % 256]
+
+
+def encode(shot):
+    """The bytes of a shot's file: JPEG (4:4:4) for pictures, palette PNG for part masks."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(shot.pixels)
+    if shot.kind in ("parts", "sky"):
+        image.putpalette(PALETTE)
+        image.save(buffer, "PNG", optimize=True)
+    else:
+        image.save(buffer, "JPEG", **JPEG)
+    return buffer.getvalue()
+
+
+def _scenes(dataset):
+    """The module of a data set; importing it needs Mitsuba and chooses its variant first."""
+    import drjit
+    import mitsuba
+
+    mitsuba.set_variant("scalar_rgb")
+    mitsuba.set_log_level(mitsuba.LogLevel.Error)
+    drjit.set_thread_count(1)  # one process a core is faster than many threads a picture
+    return importlib.import_module(f".{dataset}", __package__)
+
+
+def _render(task):
+    """Renders one job and writes its files -> the job and its manifest lines."""
+    dataset, job = task
+    rows = []
+    for shot in _scenes(dataset).shoot(*job):
+        path, content = DATA / shot.path, encode(shot)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(content)
+        os.replace(partial, path)
+        rows.append({**shot.row(), "sha256": hashlib.sha256(content).hexdigest()})
+    return job, rows
+
+
+def _finished(dataset):
+    """{job: manifest lines} of the jobs whose files are all in place."""
+    log, done = PROGRESS / f"{dataset}.jsonl", {}
+    for line in log.read_text().splitlines() if log.exists() else []:
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # a line cut short when an earlier run was stopped
+        if all((DATA / row["path"]).exists() for row in record["rows"]):
+            done[tuple(record["job"])] = record["rows"]
+    return done
+
+
+def write_manifest(dataset, rows):
+    """Replaces the lines of one data set in data/manifest.csv, sorted by path."""
+    others = []
+    if MANIFEST.exists():
+        with MANIFEST.open(newline="") as file:
+            others = [row for row in csv.DictReader(file) if row["dataset"] != dataset]
+    with MANIFEST.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(sorted([*others, *rows], key=lambda row: row["path"]))
+
+
+def render(dataset, processes, limit=None):
+    """Renders what is missing of a data set; with `limit`, at most so many scenes."""
+    jobs, done = _scenes(dataset).jobs(), _finished(dataset)
+    tasks = [(dataset, job) for job in jobs if tuple(job) not in done][:limit]
+    PROGRESS.mkdir(exist_ok=True)
+    # Mitsuba keeps threads of its own, which a forked process would lack.
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Pool(processes) as pool, (PROGRESS / f"{dataset}.jsonl").open("a") as log:
+        finished = pool.imap_unordered(_render, tasks)
+        for job, rows in tqdm(finished, dataset, total=len(tasks), unit="scene", smoothing=0.05):
+            log.write(json.dumps({"job": job, "rows": rows}) + "\n")
+            log.flush()
+            done[tuple(job)] = rows
+    missing = len(jobs) - sum(tuple(job) in done for job in jobs)
+    if missing:
+        print(f"{dataset}: {missing} scenes still to render; run the same command again.")
+        return
+    write_manifest(dataset, [row for job in jobs for row in done[tuple(job)]])
+    print(f"{dataset}: complete; manifest written.")
+
+
+def main():
+    parser = argparse.ArgumentParser("python -m data.rendering", description=__doc__)
+    parser.add_argument("datasets", nargs="*", choices=DATASETS, default=DATASETS)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--limit", type=int, help="render at most so many scenes of each")
+    arguments = parser.parse_args()
+    for dataset in arguments.datasets:
+        render(dataset, arguments.processes, arguments.limit)
+

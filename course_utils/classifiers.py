@@ -1,0 +1,447 @@
+"""The networks under study, all behind one object.
+
+    classifier = load("tank_fair")             # a network of the course: files in data/classifiers
+    classifier = load("imagenet:resnet18")     # any classifier of torchvision, by its name there
+    x = classifier.preprocess(picture)         # (3, H, W) in [0, 1]  ->  (1, 3, S, S)
+    scores = classifier.model(x)               # (1, C) logits: not probabilities
+    classifier.top_k(picture, 2)               # [("tank", 0.98), ("no_tank", 0.02)]
+    layer = classifier.layer("relu6")          # an nn.Module, for hooks
+
+All that a technique needs is `model`, a `layer` and a preprocessed `x`, so the same notebook runs
+on a course network and on an ImageNet network.
+"""
+
+import difflib
+import hashlib
+import http.client
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from course_utils.pictures import DATA, DataError, PictureError, data_folder
+
+SHIPPED = ("look_alikes", "tank_biased", "tank_fair", "tank_fair_plain")
+"""Networks that belong to every clone: where one of these is missing, files are missing."""
+
+ROUNDING = 1e-3  # how far outside [0, 1] resizing or rounding may leave a pixel
+
+
+class PlainNet(nn.Module):
+    """A plain VGG-like network: 3x3 convolutions, ReLUs and max-pools, then one linear layer.
+
+    Preprocessed pictures x (N, 3, size, size) -> scores (N, classes), the logits.
+    The last feature map, `relu6`, is (N, 96, 16, 16) for pictures of 128 x 128.
+
+    head="flatten": the linear layer sees every position of the last map by itself.
+    head="gap":     global average pooling: it sees only each channel's mean.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        channels: Sequence[int] = (16, 32, 64, 64, 96, 96),
+        size: int = 128,
+        head: str = "flatten",
+    ):
+        super().__init__()
+        if head not in ("flatten", "gap"):
+            raise ValueError(f"head={head!r}: the heads are 'flatten' and 'gap'.")
+        if len(channels) != 6:
+            raise ValueError(f"channels={tuple(channels)}: give six, one for each convolution.")
+        if size % 8:
+            raise ValueError(f"size={size}: three max-pools halve it, so use a multiple of 8.")
+        self.settings = {"channels": list(channels), "head": head, "size": size}
+
+        c1, c2, c3, c4, c5, c6 = channels
+        self.features = nn.Sequential(
+            OrderedDict(
+                conv1=nn.Conv2d(3, c1, kernel_size=3, padding=1),
+                relu1=nn.ReLU(),  # one module each and not in place, so that hooks work on it
+                pool1=nn.MaxPool2d(2),
+                conv2=nn.Conv2d(c1, c2, kernel_size=3, padding=1),
+                relu2=nn.ReLU(),
+                pool2=nn.MaxPool2d(2),
+                conv3=nn.Conv2d(c2, c3, kernel_size=3, padding=1),
+                relu3=nn.ReLU(),
+                conv4=nn.Conv2d(c3, c4, kernel_size=3, padding=1),
+                relu4=nn.ReLU(),
+                pool3=nn.MaxPool2d(2),
+                conv5=nn.Conv2d(c4, c5, kernel_size=3, padding=1),
+                relu5=nn.ReLU(),
+                conv6=nn.Conv2d(c5, c6, kernel_size=3, padding=1),
+                relu6=nn.ReLU(),
+            )
+        )
+        if head == "flatten":
+            self.to_vector = nn.Flatten()
+            self.head = nn.Linear(c6 * (size // 8) ** 2, classes)
+        else:
+            self.to_vector = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            self.head = nn.Linear(c6, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.to_vector(self.features(x)))
+
+    def named_layers(self) -> dict[str, nn.Module]:
+        """The layers by name, in order: conv1, relu1, pool1, ... relu6, head."""
+        return {**dict(self.features.named_children()), "head": self.head}
+
+
+@dataclass(eq=False)
+class Classifier:
+    """A network, ready for looking inside: in eval mode, its own weights frozen.
+
+    Frozen weights keep gradients with respect to the picture cheap.
+    """
+
+    name: str
+    model: nn.Module = field(repr=False)
+    classes: list[str] = field(repr=False)  # their names: the index is the position in the scores
+    mean: tuple[float, ...]  # of the training pictures, for each of the three colours
+    std: tuple[float, ...]
+    size: int  # S: the network sees pictures of S x S pixels
+    layers: dict[str, nn.Module] = field(repr=False)
+    card: Path | None = None  # the model card: what the network was trained on and can't do
+    resize: int | None = None  # the shorter side before the centre crop to S; None: S itself
+    interpolation: str = "bilinear"
+
+    def __post_init__(self):
+        self.model.eval().requires_grad_(False)
+        for module in self.model.modules():
+            if getattr(module, "inplace", False):
+                module.inplace = False  # in-place ReLUs break hooks on the layer before them
+
+    def preprocess(self, picture: Tensor) -> Tensor:
+        """What the network takes: x (N, 3, S, S), on its device.
+
+        picture: (3, H, W) or (N, 3, H, W), floats in [0, 1]. Resized so that the shorter side fits,
+        cropped around the centre, then normalized. A picture of S x S pixels is only normalized,
+        unless the network was made for a crop (`resize`).
+        """
+        pictures = _checked(picture)
+        parameter = next(self.model.parameters())
+        pictures = pictures.to(parameter.device, parameter.dtype)
+        pictures = _resize(pictures, self.resize or self.size, self.interpolation)
+        pictures = _centre_crop(pictures, self.size)
+        return (pictures - _per_channel(self.mean, pictures)) / _per_channel(self.std, pictures)
+
+    def undo_preprocess(self, x: Tensor) -> Tensor:
+        """The pictures that the network saw: x (N, 3, S, S) -> the same shape, in [0, 1]."""
+        pictures = x.detach() * _per_channel(self.std, x) + _per_channel(self.mean, x)
+        return pictures.clamp(0, 1)
+
+    def scores(self, pictures: Tensor, batch: int = 32) -> Tensor:
+        """The logits (N, C) of pictures (N, 3, H, W) or (3, H, W), `batch` of them at a time.
+
+        On the pictures' device and without gradients: for those, call `model` on a
+        preprocessed x.
+        """
+        pictures = _checked(pictures)
+        with torch.no_grad():
+            parts = [self.model(self.preprocess(part)) for part in pictures.split(batch)]
+        return torch.cat(parts).to(pictures.device)
+
+    def predict(self, pictures: Tensor, batch: int = 32) -> Tensor:
+        """The index of the highest score for each picture: (N,)."""
+        return self.scores(pictures, batch).argmax(dim=1)
+
+    def top_k(self, picture: Tensor, k: int = 5) -> list[tuple[str, float]]:
+        """The k likeliest classes of one picture (3, H, W) and their softmax probabilities."""
+        probabilities = self.scores(picture).softmax(dim=1)
+        if len(probabilities) != 1:
+            raise PictureError(
+                f"top_k takes one picture, got {len(probabilities)}: pass pictures[0]."
+            )
+        best = probabilities[0].argsort(descending=True, stable=True)[:k].tolist()
+        return [(self.classes[index], probabilities[0, index].item()) for index in best]
+
+    def layer(self, name: str) -> nn.Module:
+        """The layer of that name; `list(classifier.layers)` shows all names."""
+        if name not in self.layers:
+            raise ValueError(f"{self.name} has no layer {name!r}. {_suggest(name, self.layers)}")
+        return self.layers[name]
+
+    def class_index(self, name: str) -> int:
+        """The position of a class in the scores. Case, `_` and spaces matter only if they must."""
+        if name in self.classes:
+            return self.classes.index(name)
+        plain_names = [_plain(known) for known in self.classes]
+        if plain_names.count(_plain(name)) == 1:
+            return plain_names.index(_plain(name))
+        raise ValueError(f"{self.name} has no class {name!r}. {_suggest(name, self.classes)}")
+
+    def to(self, device: str | torch.device) -> "Classifier":
+        """Move the network to a device, such as "cuda". Returns the classifier itself."""
+        try:
+            self.model.to(device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"The device {str(device)!r} can't be used here ({reason}). Use 'cpu'."
+            ) from error
+        return self
+
+
+def load(name: str, device: str | torch.device | None = None) -> Classifier:
+    """A network by name: `load("tank_fair")`, or `load("imagenet:resnet18")` for torchvision's.
+
+    ImageNet weights are downloaded by torchvision on first use and kept in its own folder.
+    """
+    if name.startswith("imagenet:"):
+        classifier = _load_imagenet(name.removeprefix("imagenet:"))
+    else:
+        classifier = _load_course_network(name)
+    return classifier if device is None else classifier.to(device)
+
+
+def available() -> list[str]:
+    """The names of the course's networks that are on this computer."""
+    return sorted(path.stem for path in _folder().glob("*.safetensors"))
+
+
+def save(
+    model: PlainNet,
+    folder: str | Path,
+    name: str,
+    *,
+    classes: Sequence[str],
+    mean: Sequence[float],
+    std: Sequence[float],
+    command: str,
+    seed: int,
+    **facts,
+) -> None:
+    """Write a network as `load` reads it: FOLDER/NAME.safetensors and FOLDER/NAME.json.
+
+    The same network gives the same bytes. `command` and `seed` say how to train it again; `facts`
+    are further entries for the JSON file.
+    """
+    if model.head.out_features != len(classes):
+        raise ValueError(f"{model.head.out_features} scores, but {len(classes)} names of classes.")
+    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    content = safetensors.torch.save(weights)
+    description = {
+        **facts,
+        **model.settings,
+        "name": name,
+        "classes": list(classes),
+        "mean": [float(value) for value in mean],
+        "std": [float(value) for value in std],
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "command": command,
+        "seed": seed,
+    }
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.safetensors").write_bytes(content)
+    text = json.dumps(description, indent=2, sort_keys=True) + "\n"
+    (folder / f"{name}.json").write_text(text, encoding="utf-8", newline="\n")
+
+
+# ---------------------------------------------------------------------------- course networks
+
+
+def _folder() -> Path:
+    return data_folder() / "classifiers"
+
+
+def _load_course_network(name: str) -> Classifier:
+    known = sorted({*available(), *SHIPPED})
+    if name not in known:
+        raise ValueError(
+            f"There is no network {name!r}. {_suggest(name, known)} "
+            "Or any of torchvision's: 'imagenet:resnet18'."
+        )
+    description = _read_description(_folder() / f"{name}.json")
+    content = _read(_folder() / f"{name}.safetensors")
+    if hashlib.sha256(content).hexdigest() != description["sha256"]:
+        raise _data_error(_folder() / f"{name}.safetensors", "damaged")
+    try:
+        model = PlainNet(
+            len(description["classes"]),
+            description["channels"],
+            description["size"],
+            description["head"],
+        )
+        model.load_state_dict(safetensors.torch.load(content))
+    except (ValueError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        # The weights are those that were saved, so it is the description that doesn't fit them.
+        raise _data_error(_folder() / f"{name}.json", "damaged") from error
+    card = _folder() / f"{name}.md"
+    return Classifier(
+        name=name,
+        model=model,
+        classes=description["classes"],
+        mean=tuple(description["mean"]),
+        std=tuple(description["std"]),
+        size=description["size"],
+        layers=model.named_layers(),
+        card=card if card.exists() else None,
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise _data_error(path, "missing") from None
+    except OSError as error:
+        raise _data_error(path, f"not readable ({error.strerror})") from error
+
+
+def _read_description(path: Path) -> dict:
+    needed = {"classes", "channels", "head", "mean", "std", "size", "sha256"}
+    try:
+        description = json.loads(_read(path))
+    except ValueError as error:
+        raise _data_error(path, "damaged") from error
+    if not isinstance(description, dict) or not needed <= description.keys():
+        raise _data_error(path, "damaged")
+    return description
+
+
+def _data_error(path: Path, what: str) -> DataError:
+    command = f"git -C {path.parent} restore {path.name}"
+    if data_folder() == DATA:
+        command = f"git restore data/classifiers/{path.name} (in the course's folder)"
+    return DataError(f"{path} is {what}; restore it with: {command}")
+
+
+# ---------------------------------------------------------------------------- ImageNet networks
+
+
+def _load_imagenet(name: str) -> Classifier:
+    from course_utils._torchvision import import_torchvision  # only here: it is slow to import
+
+    models = import_torchvision().models
+    known = models.list_models(module=models)
+    if name not in known:
+        raise ValueError(f"torchvision has no classifier {name!r}. {_suggest(name, known)}")
+    weights = models.get_model_weights(name).DEFAULT
+    model = _pretrained(models, name, weights)
+    transforms = weights.transforms()
+    return Classifier(
+        name=f"imagenet:{name}",
+        model=model,
+        classes=list(weights.meta["categories"]),
+        mean=tuple(transforms.mean),
+        std=tuple(transforms.std),
+        size=transforms.crop_size[0],
+        layers={path: module for path, module in model.named_modules() if path},
+        resize=transforms.resize_size[0],
+        interpolation=transforms.interpolation.value,
+    )
+
+
+def _pretrained(models, name: str, weights) -> nn.Module:
+    """The network with torchvision's weights, which it downloads if they are not there yet."""
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
+    by_hand = f"Download {weights.url} and put it into {path.parent}."
+    if path.exists() and not _has_promised_hash(path):
+        raise DataError(f"{path} is truncated or not the right file. Delete it. {by_hand}")
+    try:
+        return models.get_model(name, weights=weights)
+    except (OSError, http.client.HTTPException) as error:
+        raise DataError(
+            f"{path.name} is missing and can't be downloaded here ({error}). {by_hand}"
+        ) from error
+    except RuntimeError as error:
+        if "invalid hash value" not in str(error):
+            raise
+        raise DataError(
+            f"The download of {path.name} was damaged. Try again, or: {by_hand}"
+        ) from error
+
+
+def _has_promised_hash(path: Path) -> bool:
+    """torchvision names its files by the first digits of their SHA-256: resnet18-f37072fd.pth."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return digest.startswith(path.stem.rpartition("-")[2])
+
+
+# ---------------------------------------------------------------------------- pictures
+
+
+def _checked(picture: Tensor) -> Tensor:
+    """The pictures as a batch (N, 3, H, W), or a PictureError that says what is wrong with them."""
+    if not isinstance(picture, Tensor):
+        raise PictureError(
+            f"A picture is a torch tensor (3, H, W), got {type(picture).__name__}: "
+            "open files with course_utils.pictures, or use torch.from_numpy."
+        )
+    shape = tuple(picture.shape)
+    if picture.dim() not in (3, 4) or shape[-3] != 3:
+        hint = " Colours come first: use picture.permute(2, 0, 1)." if shape[-1:] == (3,) else ""
+        raise PictureError(f"A picture is (3, H, W), a batch (N, 3, H, W); got {shape}.{hint}")
+    if picture.numel() == 0:
+        raise PictureError(f"There are no pixels in a picture of shape {shape}.")
+    if not picture.is_floating_point():
+        raise PictureError(
+            f"A picture holds floats in [0, 1], got {picture.dtype}: "
+            "for bytes (0 to 255) use picture.float() / 255."
+        )
+    low, high = (value.item() for value in picture.detach().aminmax())
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # written so that NaN is refused too
+        raise PictureError(_range_complaint(low, high))
+    return picture if picture.dim() == 4 else picture[None]
+
+
+def _range_complaint(low: float, high: float) -> str:
+    if low != low or high != high:
+        return "The picture holds NaN: some computation before this one went wrong."
+    if low < 0:
+        return (
+            f"A picture's values lie in [0, 1], these in [{low:.3g}, {high:.3g}]: "
+            "if it was preprocessed already, pass it to the model itself."
+        )
+    return (
+        f"A picture's values lie in [0, 1], these in [{low:.3g}, {high:.3g}]: "
+        "if they go up to 255, divide by 255."
+    )
+
+
+def _resize(pictures: Tensor, shorter: int, interpolation: str) -> Tensor:
+    """Resize to a given shorter side, antialiased, as torchvision's transforms do."""
+    height, width = pictures.shape[-2:]
+    if min(height, width) == shorter:
+        return pictures
+    longer = int(shorter * max(height, width) / min(height, width))
+    size = (shorter, longer) if height <= width else (longer, shorter)
+    return functional.interpolate(
+        pictures, size, mode=interpolation, antialias=True, align_corners=False
+    )
+
+
+def _centre_crop(pictures: Tensor, size: int) -> Tensor:
+    height, width = pictures.shape[-2:]
+    top, left = round((height - size) / 2), round((width - size) / 2)
+    return pictures[..., top : top + size, left : left + size]
+
+
+def _per_channel(values: Sequence[float], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]
+
+
+# ---------------------------------------------------------------------------- names
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", " ")
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    """A sentence that lists all of a few known names, or of many those that resemble `name`."""
+    known = list(known)
+    if len(known) <= 30:
+        return f"There are: {', '.join(known)}."
+    close = difflib.get_close_matches(name.lower(), known, n=8, cutoff=0.4) or known[:8]
+    return f"Close to it, of {len(known)}: {', '.join(close)}."

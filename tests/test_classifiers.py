@@ -1,0 +1,520 @@
+"""The networks under study: loading, preprocessing, scores, and clear refusals."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils import classifiers
+from course_utils.classifiers import Classifier, PlainNet, load, save
+from course_utils.pictures import DataError, PictureError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CLASSES = ["custard_apple", "pineapple", "Zebra"]
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+
+
+def small_network(seed=0, head="flatten"):
+    torch.manual_seed(seed)
+    return PlainNet(len(CLASSES), channels=(4, 4, 6, 6, 8, 8), size=32, head=head)
+
+
+def save_small_network(folder, name="small", **changes):
+    facts = {"classes": CLASSES, "mean": MEAN, "std": STD, "command": "make train", "seed": 0}
+    model = small_network()
+    save(model, folder, name, **{**facts, **changes})
+    return model
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A data folder of its own, with one small network in it; gives its classifiers folder."""
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    save_small_network(tmp_path / "classifiers")
+    return tmp_path / "classifiers"
+
+
+@pytest.fixture
+def small(folder):
+    return load("small")
+
+
+def a_picture(*shape, seed=1):
+    return torch.rand(shape or (3, 32, 32), generator=torch.Generator().manual_seed(seed))
+
+
+# ---------------------------------------------------------------------------- the architecture
+
+
+def test_plain_net_has_the_promised_layers_and_shapes():
+    model = PlainNet(10)
+    names = (
+        "conv1 relu1 pool1 conv2 relu2 pool2 conv3 relu3 conv4 relu4 pool3 "
+        "conv5 relu5 conv6 relu6 head"
+    )
+    assert list(model.named_layers()) == names.split()
+    x = torch.zeros(2, 3, 128, 128)
+    assert model.features(x).shape == (2, 96, 16, 16)
+    assert model(x).shape == (2, 10)
+    assert sum(parameter.numel() for parameter in model.parameters()) < 1_000_000
+    relus = [module for module in model.modules() if isinstance(module, nn.ReLU)]
+    assert len(relus) == 6
+    assert not any(relu.inplace for relu in relus)
+
+
+def test_gap_head_sees_only_the_mean_of_each_channel():
+    model = small_network(head="gap")
+    x = a_picture(2, 3, 32, 32)
+    expected = model.head(model.features(x).mean(dim=(2, 3)))
+    assert torch.allclose(model(x), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"head": "mean"}, "'flatten' and 'gap'"),
+        ({"channels": (4, 4)}, "give six"),
+        ({"size": 100}, "multiple of 8"),
+    ],
+)
+def test_plain_net_refuses_what_it_cannot_build(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        PlainNet(2, **arguments)
+
+
+# ---------------------------------------------------------------------------- saving and loading
+
+
+def test_a_saved_network_comes_back(folder, small):
+    x = small.preprocess(a_picture())
+    assert torch.equal(small.model(x), small_network()(x))
+    assert small.classes == CLASSES
+    assert (small.mean, small.std, small.size) == (MEAN, STD, 32)
+    assert small.card is None
+    (folder / "small.md").write_text("# A small network\n")
+    assert load("small").card == folder / "small.md"
+
+
+def test_a_loaded_network_is_frozen_and_in_eval_mode(small):
+    assert not small.model.training
+    assert not any(parameter.requires_grad for parameter in small.model.parameters())
+    x = small.preprocess(a_picture()).requires_grad_()
+    small.model(x)[0, 1].backward()
+    assert x.grad.abs().sum() > 0
+
+
+def test_loading_twice_gives_two_networks(small):
+    assert load("small").model is not small.model
+
+
+def test_saving_twice_gives_the_same_bytes(tmp_path):
+    for name in ("first", "second"):
+        save_small_network(tmp_path / name)
+    for file in ("small.safetensors", "small.json"):
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+
+
+def test_the_description_holds_what_training_says(folder):
+    save_small_network(folder, "other", seed=7, accuracy={"test": 0.5})
+    description = json.loads((folder / "other.json").read_text())
+    content = (folder / "other.safetensors").read_bytes()
+    assert description["sha256"] == hashlib.sha256(content).hexdigest()
+    assert (description["seed"], description["accuracy"]) == (7, {"test": 0.5})
+    assert classifiers.available() == ["other", "small"]
+
+
+def test_the_gap_head_is_saved_too(folder):
+    model = small_network(head="gap")
+    save(model, folder, "gap", classes=CLASSES, mean=MEAN, std=STD, command="make train", seed=0)
+    x = a_picture(1, 3, 32, 32)
+    assert torch.equal(load("gap").model(x), model(x))
+
+
+def test_saving_refuses_a_wrong_number_of_classes(tmp_path):
+    with pytest.raises(ValueError, match="3 scores, but 2 names"):
+        save_small_network(tmp_path, classes=CLASSES[:2])
+    assert not list(tmp_path.iterdir())
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def change_classes(path):
+    description = json.loads(path.read_text())
+    path.write_text(json.dumps({**description, "classes": ["only one"]}))
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "what"),
+    [
+        ("small.safetensors", flip_a_byte, "damaged"),
+        ("small.safetensors", truncate, "damaged"),
+        ("small.json", truncate, "damaged"),
+        ("small.json", change_classes, "damaged"),
+        ("small.json", lambda path: path.write_text("{}"), "damaged"),
+        ("small.json", lambda path: path.write_bytes(b"\xff\xfe\x00"), "damaged"),
+        ("small.json", Path.unlink, "missing"),
+    ],
+)
+def test_bad_files_are_named_with_the_command_that_restores_them(folder, file, damage, what):
+    damage(folder / file)
+    with pytest.raises(DataError) as error:
+        load("small")
+    message = str(error.value)
+    assert f"{folder / file} is {what}" in message
+    assert message.endswith(f"git -C {folder} restore {file}")
+
+
+def test_a_shipped_network_without_files_is_missing_not_unknown(folder):
+    with pytest.raises(DataError, match=r"tank_fair\.json is missing"):
+        load("tank_fair")
+    save_small_network(folder, "tank_fair")
+    (folder / "tank_fair.safetensors").unlink()
+    with pytest.raises(DataError, match=r"tank_fair\.safetensors is missing"):
+        load("tank_fair")
+
+
+def test_in_the_repository_the_command_is_short(monkeypatch, tmp_path):
+    monkeypatch.delenv("COURSE_DATA", raising=False)
+    monkeypatch.setattr("course_utils.pictures.DATA", tmp_path)
+    monkeypatch.setattr(classifiers, "DATA", tmp_path)
+    with pytest.raises(DataError, match=r"git restore data/classifiers/tank_fair\.json"):
+        load("tank_fair")
+
+
+@pytest.mark.parametrize("name", ["smal", "", "../classifiers/small", "Small", "resnet18"])
+def test_unknown_names_list_the_known_ones(folder, name):
+    with pytest.raises(ValueError, match="There are: look_alikes, small, tank_biased") as error:
+        load(name)
+    assert "imagenet:resnet18" in str(error.value)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:77"])
+def test_a_device_that_is_not_there_is_named(small, device):
+    with pytest.raises(ValueError, match=f"'{device}' can't be used here"):
+        load("small", device=device)
+
+
+def test_a_device_that_is_there_is_used(small):
+    assert load("small", device="cpu").to("cpu").predict(a_picture()).device.type == "cpu"
+
+
+def test_course_networks_do_not_import_torchvision(folder):
+    code = """
+import sys
+from course_utils.classifiers import load
+import torch
+load("small").top_k(torch.rand(3, 40, 50))
+assert not [name for name in sys.modules if name.startswith("torchvision")]
+"""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+
+
+# ---------------------------------------------------------------------------- pictures and scores
+
+
+def test_preprocess_only_normalizes_a_picture_of_the_right_size(small):
+    picture = a_picture()
+    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+    assert torch.allclose(small.preprocess(picture), ((picture - mean) / std)[None])
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (3, 50, 40), (3, 17, 90), (2, 3, 64, 64)])
+def test_preprocess_makes_squares_of_the_networks_size(small, shape):
+    count = shape[0] if len(shape) == 4 else 1
+    assert small.preprocess(a_picture(*shape)).shape == (count, 3, 32, 32)
+
+
+def test_preprocess_crops_around_the_centre(small):
+    wide = torch.zeros(3, 32, 96)
+    wide[:, :, 32:64] = a_picture()
+    assert torch.allclose(small.preprocess(wide), small.preprocess(a_picture()))
+
+
+def test_preprocess_shrinks_without_aliasing(small):
+    fine_stripes = (torch.arange(320) % 2).float().expand(3, 320, 320)
+    seen = small.undo_preprocess(small.preprocess(fine_stripes))
+    assert (seen - 0.5).abs().max() < 0.05
+
+
+def test_preprocess_lets_gradients_through(small):
+    picture = a_picture(3, 40, 40).requires_grad_()
+    small.model(small.preprocess(picture)).sum().backward()
+    assert picture.grad.abs().sum() > 0
+
+
+def test_undo_preprocess_gives_back_the_picture(small):
+    pictures = a_picture(2, 3, 32, 32)
+    x = small.preprocess(pictures)
+    assert torch.allclose(small.undo_preprocess(x), pictures, atol=1e-6)
+    far = small.undo_preprocess(10 * x)
+    assert far.shape == x.shape
+    assert far.min() == 0
+    assert far.max() == 1
+
+
+def test_scores_do_not_depend_on_the_batch(small):
+    pictures = a_picture(5, 3, 32, 32)
+    expected = small.model(small.preprocess(pictures))
+    for batch in (1, 2, 5, 100):
+        assert torch.allclose(small.scores(pictures, batch), expected, atol=1e-6)
+    assert torch.equal(small.predict(pictures), expected.argmax(dim=1))
+    assert small.scores(pictures[0]).shape == (1, 3)
+    assert not small.scores(pictures.requires_grad_()).requires_grad
+
+
+def test_top_k_names_the_likeliest_classes(small):
+    picture = a_picture()
+    probabilities = small.scores(picture).softmax(dim=1)[0]
+    best = small.top_k(picture, 2)
+    assert [name for name, _ in best] == [CLASSES[i] for i in probabilities.topk(2).indices]
+    assert best[0][1] == pytest.approx(probabilities.max().item())
+    assert sum(value for _, value in small.top_k(picture)) == pytest.approx(1)
+    with pytest.raises(PictureError, match="one picture, got 2"):
+        small.top_k(a_picture(2, 3, 32, 32))
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (torch.zeros(3, 32, 32, dtype=torch.uint8), r"uint8.*/ 255"),
+        (torch.full((3, 32, 32), 200.0), "divide by 255"),
+        (torch.full((3, 32, 32), -1.0), "preprocessed already"),
+        (torch.full((3, 32, 32), float("nan")), "NaN"),
+        (torch.full((3, 32, 32), float("inf")), "inf"),
+        (torch.zeros(1, 32, 32), r"got \(1, 32, 32\)"),
+        (torch.zeros(32, 32, 3), r"permute\(2, 0, 1\)"),
+        (torch.zeros(32, 32), r"got \(32, 32\)"),
+        (torch.zeros(()), r"got \(\)"),
+        (torch.zeros(1, 1, 3, 32, 32), "batch"),
+        (torch.zeros(3, 0, 32), "no pixels"),
+        (torch.zeros(0, 3, 32, 32), "no pixels"),
+        ([[0.0]], "torch tensor .* got list"),
+        (None, "got NoneType"),
+        ("cat.jpg", "got str"),
+    ],
+)
+@pytest.mark.parametrize("method", ["preprocess", "scores", "predict", "top_k"])
+def test_bad_pictures_are_refused_in_one_sentence(small, method, picture, message):
+    with pytest.raises(PictureError, match=message) as error:
+        getattr(small, method)(picture)
+    assert "\n" not in str(error.value)
+
+
+def test_rounding_beyond_the_range_is_forgiven(small):
+    small.preprocess(torch.full((3, 32, 32), 1.0005, dtype=torch.float64))
+
+
+# ---------------------------------------------------------------------------- names
+
+
+def test_layers_are_found_by_name(small):
+    assert small.layer("conv1") is small.model.features[0]
+    assert small.layer("head") is small.model.head
+    assert list(small.layers)[:3] == ["conv1", "relu1", "pool1"]
+
+
+def test_an_unknown_layer_lists_the_known_ones(small):
+    with pytest.raises(ValueError, match=r"no layer 'conv9'.*: conv1, relu1,"):
+        small.layer("conv9")
+
+
+def test_classes_are_found_by_name(small):
+    assert [small.class_index(name) for name in CLASSES] == [0, 1, 2]
+    assert small.class_index("Custard Apple") == 0
+    with pytest.raises(ValueError, match=r"no class 'horse'.*: custard_apple, pineapple"):
+        small.class_index("horse")
+
+
+def test_class_names_that_differ_only_in_case_stay_apart():
+    network = small_network()
+    classes = ["Cardigan", "cardigan", "dog"]
+    classifier = Classifier("x", network, classes, MEAN, STD, 32, network.named_layers())
+    assert classifier.class_index("cardigan") == 1
+    assert classifier.class_index("DOG") == 2
+    with pytest.raises(ValueError, match="no class 'CARDIGAN'"):
+        classifier.class_index("CARDIGAN")
+
+
+# ---------------------------------------------------------------------------- ImageNet
+
+
+@pytest.fixture(scope="module")
+def models():
+    from course_utils._torchvision import import_torchvision
+
+    return import_torchvision().models
+
+
+@pytest.fixture
+def checkpoints(tmp_path, monkeypatch):
+    """The folder where torchvision looks for weights, empty, on a computer without a network."""
+
+    def no_network(*arguments, **options):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "urlopen", no_network)
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def random_weights(models, checkpoints, monkeypatch):
+    """Seeded random weights under the name that torchvision expects; gives network and file."""
+
+    def write(name):
+        torch.manual_seed(0)
+        network = models.get_model(name, weights=None).eval()
+        temporary = checkpoints / "temporary"
+        torch.save(network.state_dict(), temporary)
+        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+        path = temporary.rename(checkpoints / f"{name}-{digest[:8]}.pth")
+        weights = models.get_model_weights(name).DEFAULT
+        monkeypatch.setattr(
+            weights.value, "url", f"https://download.pytorch.org/models/{path.name}"
+        )
+        return network, path
+
+    return write
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "resnet18"])
+def test_an_imagenet_network_behaves_like_a_course_network(random_weights, models, name):
+    network, _ = random_weights(name)
+    classifier = load(f"imagenet:{name}", device="cpu")
+    weights = models.get_model_weights(name).DEFAULT
+    picture = a_picture(3, 300, 401)
+
+    expected = weights.transforms()(picture)[None]
+    x = classifier.preprocess(picture)
+    assert x.shape == (1, 3, 224, 224)
+    assert torch.allclose(x, expected, atol=1e-5)
+    assert torch.allclose(classifier.scores(picture), network(expected), atol=1e-4)
+
+    assert len(classifier.classes) == 1000
+    assert classifier.classes[classifier.class_index("zebra")] == "zebra"
+    assert len(classifier.top_k(picture)) == 5
+    assert isinstance(next(iter(classifier.layers.values())), nn.Module)
+    assert not any(getattr(module, "inplace", False) for module in classifier.model.modules())
+    assert not classifier.model.training
+
+
+def test_unknown_names_in_an_imagenet_network_suggest_close_ones(random_weights):
+    random_weights("squeezenet1_1")
+    classifier = load("imagenet:squeezenet1_1")
+    assert isinstance(classifier.layer("features.0"), nn.Conv2d)
+    with pytest.raises(ValueError, match=r"Close to it, of \d+: features.0"):
+        classifier.layer("feature.0")
+    with pytest.raises(ValueError, match=r"Close to it, of 1000: .*basketball"):
+        classifier.class_index("basket ball")
+
+
+@pytest.mark.parametrize("name", ["ResNet18", "resnet_18", "resnet19"])
+def test_unknown_imagenet_networks_suggest_close_ones(name):
+    with pytest.raises(ValueError, match=f"no classifier '{name}'.*resnet18"):
+        load(f"imagenet:{name}")
+
+
+def test_only_classifiers_of_pictures_are_offered(models):
+    with pytest.raises(ValueError, match="no classifier"):
+        load("imagenet:fasterrcnn_resnet50_fpn")
+
+
+def test_offline_the_missing_file_its_address_and_its_place_are_named(checkpoints):
+    with pytest.raises(DataError) as error:
+        load("imagenet:resnet18")
+    message = str(error.value)
+    assert "resnet18-f37072fd.pth is missing" in message
+    assert "https://download.pytorch.org/models/resnet18-f37072fd.pth" in message
+    assert f"put it into {checkpoints}" in message
+    assert "Name or service not known" in message
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_byte, lambda path: path.write_bytes(b"")])
+def test_damaged_weights_are_named(random_weights, damage):
+    _, path = random_weights("squeezenet1_1")
+    damage(path)
+    with pytest.raises(DataError, match="truncated or not the right file") as error:
+        load("imagenet:squeezenet1_1")
+    assert str(path) in str(error.value)
+
+
+def test_a_damaged_download_is_named_and_not_kept(checkpoints, monkeypatch):
+    class Response:
+        headers = {"Content-Length": "4"}  # noqa: RUF012 - as short as the file
+
+        def __init__(self):
+            self.chunks = [b"oops"]
+
+        def read(self, size):
+            return self.chunks.pop() if self.chunks else b""
+
+        def info(self):
+            return self
+
+        def get_all(self, name):
+            return None
+
+        def close(self):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *details):
+            pass
+
+    monkeypatch.setattr(torch.hub, "urlopen", lambda *arguments, **options: Response())
+    with pytest.raises(DataError, match=r"The download of resnet18-f37072fd\.pth was damaged"):
+        load("imagenet:resnet18")
+    assert not list(checkpoints.iterdir())
+
+
+def test_what_preprocess_relies_on_holds_for_every_classifier(models):
+    for name in models.list_models(module=models):
+        weights = models.get_model_weights(name).DEFAULT
+        transforms = weights.transforms()
+        assert transforms.resize_size[0] >= transforms.crop_size[0], name
+        assert transforms.antialias, name
+        assert transforms.interpolation.value in ("bilinear", "bicubic"), name
+        digits = Path(weights.url).stem.rpartition("-")[2]
+        assert len(digits) >= 8, name
+        assert set(digits) <= set("0123456789abcdef"), name
+
+
+@pytest.mark.parametrize("name", ["vit_b_16", "efficientnet_b1", "swin_t"])
+@pytest.mark.parametrize("shape", [(3, 401, 300), (2, 3, 90, 128), (3, 128, 128)])
+def test_preprocess_equals_torchvisions_transforms(models, name, shape):
+    transforms = models.get_model_weights(name).DEFAULT.transforms()
+    classifier = Classifier(
+        name=name,
+        model=nn.Conv2d(3, 1, 1),
+        classes=["any"],
+        mean=tuple(transforms.mean),
+        std=tuple(transforms.std),
+        size=transforms.crop_size[0],
+        layers={},
+        resize=transforms.resize_size[0],
+        interpolation=transforms.interpolation.value,
+    )
+    pictures = a_picture(*shape)
+    expected = transforms(pictures).reshape(-1, 3, classifier.size, classifier.size)
+    assert torch.allclose(classifier.preprocess(pictures), expected, atol=1e-5)

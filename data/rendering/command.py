@@ -1,8 +1,8 @@
 """Renders a data set: `python -m data.rendering tank_yard look_alikes`.
 
-Resumable: a scene whose files are all there is not rendered again. Each finished scene's lines
-go to data/rendering/progress/<dataset>.jsonl; when a data set is complete, its lines replace the
-old ones in data/manifest.csv.
+Resumable: a scene whose files are all there is not rendered again; to render one anew, delete its
+files. Each finished scene's lines go to data/rendering/progress/<dataset>.jsonl; when a data set
+is complete, its lines replace the old ones in data/manifest.csv.
 
 With the same seed, the same Mitsuba version and the same kind of processor, pictures come out
 bit for bit the same; across processors single pixels may differ by a grey level or two.
@@ -73,25 +73,34 @@ def _render(task):
     return job, rows
 
 
+def _manifest(dataset=None, others=False):
+    """The manifest's lines of one data set, or of all the others."""
+    if not MANIFEST.exists():
+        return []
+    with MANIFEST.open(newline="") as file:
+        return [row for row in csv.DictReader(file) if (row["dataset"] != dataset) == others]
+
+
 def _finished(dataset):
     """{job: manifest lines} of the jobs whose files are all in place."""
-    log, done = PROGRESS / f"{dataset}.jsonl", {}
+    job_of, done = _scenes(dataset).job_of, {}
+    for row in _manifest(dataset):
+        done.setdefault(job_of(row), []).append(row)
+    log = PROGRESS / f"{dataset}.jsonl"
     for line in log.read_text().splitlines() if log.exists() else []:
         try:
             record = json.loads(line)
         except json.JSONDecodeError:
             continue  # a line cut short when an earlier run was stopped
-        if all((DATA / row["path"]).exists() for row in record["rows"]):
-            done[tuple(record["job"])] = record["rows"]
-    return done
+        done[tuple(record["job"])] = record["rows"]
+    return {
+        job: rows for job, rows in done.items() if all((DATA / r["path"]).exists() for r in rows)
+    }
 
 
 def write_manifest(dataset, rows):
     """Replaces the lines of one data set in data/manifest.csv, sorted by path."""
-    others = []
-    if MANIFEST.exists():
-        with MANIFEST.open(newline="") as file:
-            others = [row for row in csv.DictReader(file) if row["dataset"] != dataset]
+    others = _manifest(dataset, others=True)
     with MANIFEST.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -103,10 +112,11 @@ def render(dataset, processes, limit=None):
     jobs, done = _scenes(dataset).jobs(), _finished(dataset)
     tasks = [(dataset, job) for job in jobs if tuple(job) not in done][:limit]
     PROGRESS.mkdir(exist_ok=True)
+    (PROGRESS / ".gitignore").write_text("*\n")
     # Mitsuba keeps threads of its own, which a forked process would lack.
     spawn = multiprocessing.get_context("spawn")
     with spawn.Pool(processes) as pool, (PROGRESS / f"{dataset}.jsonl").open("a") as log:
-        finished = pool.imap_unordered(_render, tasks)
+        finished = pool.imap_unordered(_render, tasks, chunksize=5)  # five share a body
         for job, rows in tqdm(finished, dataset, total=len(tasks), unit="scene", smoothing=0.05):
             log.write(json.dumps({"job": job, "rows": rows}) + "\n")
             log.flush()
@@ -127,4 +137,3 @@ def main():
     arguments = parser.parse_args()
     for dataset in arguments.datasets:
         render(dataset, arguments.processes, arguments.limit)
-

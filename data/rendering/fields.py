@@ -1,7 +1,7 @@
 """Meshes from signed distance fields: round bodies that flow into each other."""
 
 from dataclasses import dataclass
-from typing import Callable
+from collections.abc import Callable
 
 import numpy as np
 import trimesh
@@ -10,7 +10,7 @@ from skimage.measure import marching_cubes
 
 @dataclass
 class Blob:
-    """One primitive of a body: its part's name, how softly it joins the rest, its distance function."""
+    """One primitive of a body: its part, how softly it joins the rest, its distance function."""
 
     part: str
     softness: float
@@ -18,7 +18,7 @@ class Blob:
 
 
 def cone(start, end, start_radius, end_radius):
-    """Distance to a rounded cone (a capsule whose radius changes) -> function of points (..., 3)."""
+    """Distance to a capsule whose radius changes -> a function of points (..., 3)."""
     start, end = np.asarray(start, np.float32), np.asarray(end, np.float32)
     axis = end - start
 
@@ -72,7 +72,6 @@ def mesh_blobs(blobs, low, high, voxel):
         union = distance if union is None else smooth_union(union, distance, blob.softness)
     vertices, faces, _, _ = marching_cubes(union, 0, spacing=(voxel,) * 3)
     vertices = vertices + np.array(low)
-    faces = faces[:, ::-1]
     normals = np.array(trimesh.Trimesh(vertices, faces, process=False).vertex_normals)
     points = vertices.astype(np.float32)
     nearest = np.stack([blob.distance(points) for blob in blobs]).argmin(0)

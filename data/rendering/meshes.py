@@ -56,7 +56,7 @@ def join(pieces, material=None):
 
 
 def _strip_faces(rows, columns, closed):
-    """Faces of a grid of vertices numbered row by row; `closed` joins the last column to the first."""
+    """Faces of a grid of vertices; `closed` joins the last column to the first."""
     faces = []
     for i in range(rows - 1):
         for j in range(columns if closed else columns - 1):

@@ -35,7 +35,7 @@ def value_noise(points, seed=0):
 
 
 def fbm(points, seed=0, octaves=4, gain=0.5, lacunarity=2.03):
-    """Fractal noise in [0, 1] at `points` (..., 3): octaves of value noise, each finer and weaker."""
+    """Fractal noise in [0, 1] at `points` (..., 3): octaves of noise, each finer and weaker."""
     points = np.asarray(points, np.float64)
     amplitude, total, norm = 1.0, 0.0, 0.0
     for octave in range(octaves):

@@ -33,7 +33,7 @@ def _in_ball(rng, n, inner):
 
 
 def broad_tree(rng, height, leaves=3500):
-    """A broad-leaved tree: a bent trunk, nine to thirteen limbs, a cloud of leaves at each limb's end."""
+    """A broad-leaved tree: a bent trunk, nine to thirteen limbs, leaves at each limb's end."""
     green = mix(np.array([0.10, 0.20, 0.035]), np.array([0.19, 0.23, 0.05]), rng.uniform())
     crown_base = height * rng.uniform(0.28, 0.42)
     trunk = np.zeros((6, 3))
@@ -49,7 +49,9 @@ def broad_tree(rng, height, leaves=3500):
         end = np.array([np.cos(angle) * reach, np.sin(angle) * reach, z])
         start = np.array([*trunk[2, :2], max(crown_base * 0.6, z - reach * 0.8)])
         limb = [start, mix(start, end, 0.5) - [0, 0, 0.1], end]
-        pieces.append(_twig(limb, np.array([0.014, 0.009, 0.003]) * height, 5, rng.uniform(0.7, 1.1)))
+        pieces.append(
+            _twig(limb, np.array([0.014, 0.009, 0.003]) * height, 5, rng.uniform(0.7, 1.1))
+        )
         ends.append(end)
     for end in ends:
         n = leaves // len(ends)
@@ -71,7 +73,9 @@ def conifer(rng, height, needles=3000):
     lobes = 0.75 + 0.25 * np.cos(3 * angle + whorl * 37 / 14)
     gaps = 0.55 + 0.45 * ((level * 14) % 1 < 0.75)
     reach = height * 0.22 * (1 - level) ** 0.8 * lobes * gaps * rng.uniform(0.25, 1, needles) ** 0.6
-    points = np.stack([np.cos(angle) * reach, np.sin(angle) * reach, level * height - reach * 0.25], 1)
+    points = np.stack(
+        [np.cos(angle) * reach, np.sin(angle) * reach, level * height - reach * 0.25], 1
+    )
     outwards = np.stack([np.cos(angle), np.sin(angle), np.full(needles, -0.35)], 1)
     directions = outwards + 0.45 * rng.normal(size=(needles, 3))
     pieces.append(

@@ -6,11 +6,11 @@ import numpy as np
 from course_utils.parts import PARTS
 
 SUBPIXELS = 4
-"""Part masks look at SUBPIXELS x SUBPIXELS points of every pixel."""
+"""Masks look at SUBPIXELS x SUBPIXELS points of every pixel, unless told otherwise."""
 
 
 def surface(material=None):
-    """A surface coloured by its vertices: matt, or `principled` with the arguments in `material`."""
+    """A surface coloured by its vertices: matt, or `principled` with the given arguments."""
     colour = {"type": "mesh_attribute", "name": "vertex_color"}
     if not material:
         one_side = {"type": "diffuse", "reflectance": colour}
@@ -123,7 +123,7 @@ def _scene(shapes, emitters, sensor, integrator):
 
 
 def radiance(shapes, emitters, sensor, seed, depth=4):
-    """The light that reaches each pixel, (H, W, 3) linear RGB, over paths of up to `depth` segments."""
+    """The light that reaches each pixel, (H, W, 3) linear RGB; paths have up to `depth` segments."""
     scene = _scene(shapes, emitters, sensor, {"type": "path", "max_depth": depth})
     return np.array(mi.render(scene, seed=int(seed)))[..., :3]
 
@@ -135,37 +135,38 @@ def distance(shapes, sensor, seed):
     return np.array(mi.render(scene, seed=int(seed)))[..., 0]
 
 
-def _subpixels(sensor):
-    """The same camera with one ray for each of SUBPIXELS x SUBPIXELS points of a pixel."""
+def _subpixels(sensor, points):
+    """The same camera with one ray for each of `points` x `points` places in a pixel."""
     film = dict(sensor["film"])
-    film.update(width=film["width"] * SUBPIXELS, height=film["height"] * SUBPIXELS)
+    film.update(width=film["width"] * points, height=film["height"] * points)
     return {**sensor, "film": film, "sampler": {"type": "independent", "sample_count": 1}}
 
 
-def _blocks(image):
-    """An image of subpixels (H, W) as (h, SUBPIXELS, w, SUBPIXELS)."""
+def _blocks(image, points):
+    """An image of subpixels (H, W) as (h, points, w, points)."""
     height, width = image.shape
-    return image.reshape(height // SUBPIXELS, SUBPIXELS, width // SUBPIXELS, SUBPIXELS)
+    return image.reshape(height // points, points, width // points, points)
 
 
 def sky_mask(shapes, sensor, seed):
     """Where at least half a pixel shows nothing but sky, (H, W) bool."""
-    scene = _scene(shapes, [], _subpixels(sensor), {"type": "depth"})
+    scene = _scene(shapes, [], _subpixels(sensor, SUBPIXELS), {"type": "depth"})
     image = np.array(mi.render(scene, seed=int(seed)))[..., 0]
-    return _blocks(image == 0).mean((1, 3)) >= 0.5
+    return _blocks(image == 0, SUBPIXELS).mean((1, 3)) >= 0.5
 
 
-def part_coverage(shapes, mesh, sensor, seed):
-    """How much of each pixel shows each part of `mesh`, (len(PARTS), H, W) in [0, 1], entry 0 empty.
+def part_coverage(shapes, mesh, sensor, seed, points=SUBPIXELS):
+    """How much of each pixel shows each part of `mesh`, (len(PARTS), H, W) in [0, 1]; part 0 is 0.
 
     The mesh shines in the dark and `shapes` hide it. Each subpixel sees one ray, so its light
-    is exactly one part's number and partly covered pixels come out exact too.
+    is exactly one part's number and partly covered pixels come out right too, to one in
+    `points` x `points`.
     """
     lights = [*shapes, part_shape(mesh)]
-    scene = _scene(lights, [], _subpixels(sensor), {"type": "path", "max_depth": 1})
+    scene = _scene(lights, [], _subpixels(sensor, points), {"type": "path", "max_depth": 1})
     image = np.array(mi.render(scene, seed=int(seed)))
     number = np.where(image[..., 1] > 0.5, np.rint(image[..., 0]), 0).astype(int)
-    blocks = _blocks(number)
+    blocks = _blocks(number, points)
     coverage = np.stack([(blocks == part).mean((1, 3)) for part in range(len(PARTS))])
     coverage[0] = 0
     return coverage

@@ -40,7 +40,7 @@ def _sunny(rng, seed, x, y, z, sun):
 
 
 def _overcast(rng, seed, x, y, z):
-    """A closed cloud cover, three times brighter overhead than at the horizon (CIE overcast sky)."""
+    """A closed cloud cover, three times brighter overhead than at the horizon (CIE standard)."""
     up = np.clip(z, 0, 1)
     base = (1 + 2 * up) / 3 * rng.uniform(0.55, 0.75)
     scale, contrast = rng.uniform(0.5, 1.1), rng.uniform(0.35, 1.0)
@@ -51,7 +51,7 @@ def _overcast(rng, seed, x, y, z):
 
 
 def sky_map(seed, weather, sun, height=192, width=384):
-    """Radiance of a sky, (height, width, 3), equirectangular with z up; the sun's disk is not in it.
+    """Radiance of a sky, (height, width, 3), equirectangular with z up, without the sun's disk.
 
     `weather` is "sunny" or "overcast"; `sun` is a unit vector.
     """
@@ -69,7 +69,7 @@ def sky_map(seed, weather, sun, height=192, width=384):
 
 
 def room_map(rng, height=96, width=192):
-    """Radiance of a room: dim walls and one to three bright windows or lamps, (height, width, 3)."""
+    """Radiance of a room, (height, width, 3): dim walls and one to three windows or lamps."""
     x, y, z = _directions(height, width)
     walls = rng.uniform(0.12, 0.4) * np.array([1, 0.95, 0.88]) * rng.uniform(0.9, 1.1)
     radiance = np.ones((height, width, 1)) * walls * (0.7 + 0.5 * z)[..., None]

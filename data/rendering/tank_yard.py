@@ -186,7 +186,7 @@ def visible_enough(scene, seed):
 
 
 def find_scene(number, **options):
-    """The first scene of a number whose tank is visible enough -> scene, its seed, part coverage."""
+    """The first scene of a number that shows its tank well enough -> scene, seed, coverage."""
     for attempt in range(50):
         seed = number * 50 + attempt
         scene = build(seed, number, **options)
@@ -225,6 +225,11 @@ def jobs():
     """(split, scene number) of every scene, test scenes first."""
     order = ("test", "validation", "training")
     return [(split, FIRST_SCENE[split] + i) for split in order for i in range(SPLITS[split])]
+
+
+def job_of(row):
+    """The job that made a line of the manifest."""
+    return row["split"], int(row["scene"])
 
 
 def shoot(split, number, **options):

@@ -1,0 +1,65 @@
+# `make run` and `make test` work on a fresh clone: each builds .venv first if it has to.
+
+PYTHON ?= python3
+JOBS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Tests and notebooks run JOBS at a time, so each gets one thread.
+PARALLEL := OMP_NUM_THREADS=1 JUPYTER_PREFER_ENV_PATH=1
+
+.DEFAULT_GOAL := help
+.PHONY: help run learn test lint format data train clean
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1|/' | \
+	  while IFS='|' read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
+
+run: $(READY)  ## execute all notebooks; results and HTML in build/
+	@$(BIN)/course run --jobs $(JOBS)
+
+learn: $(READY)  ## make your own copy of the notebooks in learner/ and open JupyterLab
+	@$(BIN)/course learn
+
+test: $(READY)  ## unit tests, then every notebook, then the style check
+	@status=0; times=; \
+	part() { \
+	  title=$$1; shift; printf '\n== %s\n' "$$title"; began=$$(date +%s); result=passed; \
+	  "$$@" || { result=FAILED; status=1; }; \
+	  times="$$times$$(printf '%-12s %-6s %4d s' "$$title" $$result $$(($$(date +%s) - began)))\n"; \
+	}; \
+	part 'unit tests' env $(PARALLEL) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests; \
+	part 'notebooks' env $(PARALLEL) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile \
+	  --nbval-lax --nbval-current-env --nbval-cell-timeout 600 notebooks; \
+	part 'style' $(MAKE) --no-print-directory lint; \
+	printf "\n$$times"; exit $$status
+
+lint: $(READY)  ## check style and formatting, notebooks too
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
+
+format: $(READY)  ## repair what `make lint` complains about, as far as possible
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+data: $(READY)  ## render the pictures anew (hours; resumable)
+	$(BIN)/python -m data.rendering
+
+train: $(READY)  ## train the networks anew
+	$(BIN)/python -m data.training
+
+clean:  ## remove .venv, build/ and caches; your own copy in learner/ stays
+	rm -rf $(VENV) build .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "The course needs Python 3.11 or newer, but $(PYTHON) is" \
+	    "$$($(PYTHON) --version 2>&1). Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
+	  exit 1; }
+	@echo "Installing the course's packages into $(VENV); the first time this takes minutes."
+	@$(PYTHON) -m venv $(VENV)
+	@quiet=--quiet; [ -t 1 ] && quiet=; \
+	$(BIN)/python -m pip install --disable-pip-version-check $$quiet -r requirements.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet \
+	  --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,39 @@
+"""Everything around the notebooks: headless runs and learners' copies; the `course` command."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The course's folder: the clone that `course_utils` is installed from."""
+
+NOTEBOOKS = ROOT / "notebooks"
+"""The masters: complete and solved."""
+
+
+class UsageError(ValueError):
+    """What was asked for can't be done as asked; the message says why in one sentence."""
+
+
+def find_notebooks(names=(), folder=NOTEBOOKS):
+    """The notebooks called `names`, or all of `folder` in the course's order, as paths.
+
+    A name may be a notebook's file name with or without its ending, its number ("3" or "03"), or
+    the path of any notebook.
+    """
+    known = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
+    if not known and not names:
+        raise UsageError(f"There are no notebooks in {folder}.")
+    return [_find_notebook(name, known) for name in names] or list(known.values())
+
+
+def _find_notebook(name, known):
+    stem = Path(name).name.removesuffix(".ipynb")
+    if Path(name).suffix == ".ipynb" and Path(name).is_file():
+        return Path(name).resolve()
+    if stem in known:
+        return known[stem]
+    if stem.isdigit():
+        for other, path in known.items():
+            number = other.split("_")[0]
+            if number.isdigit() and int(number) == int(stem):
+                return path
+    raise UsageError(f"There is no notebook {name!r}; there are: {', '.join(known) or 'none'}.")

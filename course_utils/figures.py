@@ -1,0 +1,86 @@
+"""Figures of the notebooks: pictures in rows, and a way to show a figure with its description.
+
+figure = picture_grid(pictures, titles)
+show(figure, "Twelve pictures: six tanks in the sun, six empty meadows under clouds.")
+"""
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import Image, display
+from matplotlib.figure import Figure
+
+COLOURS = {"tank": "#b5482a", "no_tank": "#3f6f8f", "sunny": "#d99a1c", "overcast": "#7a8088"}
+"""One colour for each condition of the tank yard, the same in every figure."""
+
+plt.rcParams.update(
+    {
+        "figure.dpi": 100,
+        "font.size": 10,
+        "axes.titlesize": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "image.interpolation": "nearest",
+    }
+)
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display a figure as a PNG that carries `alt`, its description in one or two sentences.
+
+    Screen readers, the HTML export and the slides use it. The figure is closed afterwards.
+    """
+    if not alt.strip():
+        raise ValueError("Describe the figure: show(figure, 'what it shows, in a sentence').")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", facecolor="white")
+    plt.close(figure)
+    display(Image(data=buffer.getvalue(), format="png", alt=alt))
+
+
+def as_image(picture: torch.Tensor | np.ndarray) -> np.ndarray:
+    """A picture (3, H, W) or mask (H, W) as matplotlib wants it: (H, W, 3) or (H, W)."""
+    array = np.asarray(picture.detach().cpu() if isinstance(picture, torch.Tensor) else picture)
+    if array.ndim == 2:
+        return array
+    if array.ndim != 3 or array.shape[0] != 3:
+        raise ValueError(f"A picture has the shape (3, H, W), not {tuple(array.shape)}.")
+    return np.clip(array.transpose(1, 2, 0), 0, 1)
+
+
+def picture_grid(
+    pictures, titles=None, columns: int | None = None, size: float = 1.5, rows=None, colours=None
+) -> Figure:
+    """Pictures side by side, `columns` in a row, each `size` inches wide.
+
+    titles:  one text above each picture
+    rows:    one label at the left of each row
+    colours: one colour of each title
+    """
+    pictures = list(pictures)
+    columns = min(columns or len(pictures), len(pictures))
+    count = -(-len(pictures) // columns)
+    height = size * (1.18 if titles is not None else 1.02)
+    figure, axes = plt.subplots(
+        count,
+        columns,
+        figsize=(columns * size, count * height),
+        squeeze=False,
+        layout="constrained",
+    )
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
+    for number, axis in enumerate(axes.flat):
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.spines[:].set_visible(False)
+        if number >= len(pictures):
+            continue
+        axis.imshow(as_image(pictures[number]))
+        if titles is not None:
+            colour = colours[number] if colours is not None else "black"
+            axis.set_title(titles[number], color=colour, pad=3)
+    for axis, label in zip(axes[:, 0], rows or []):
+        axis.set_ylabel(label)
+    return figure

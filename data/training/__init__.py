@@ -1,0 +1,10 @@
+"""Trains the course's networks from scratch, each by one seeded command.
+
+augment   shifts, flips, colour changes and random erasing of a batch
+fit       the training loop, with batch norm that is folded away afterwards
+measure   accuracy, confusions, corruptions, the paste test
+recipes   which network is trained on what
+card      the model card written beside the weights
+
+python -m data.training tank_fair        trains one network (or several, or all)
+"""

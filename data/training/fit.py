@@ -1,0 +1,100 @@
+"""The training loop. Batch norm helps training and is folded into the convolutions afterwards."""
+
+import copy
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from tqdm import tqdm
+
+from . import augment
+
+
+@dataclass
+class Schedule:
+    """How a network is trained. `erasing` adds random erasing to the augmentation."""
+
+    epochs: int
+    erasing: bool
+    batch: int = 32
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.05
+    dropout: float = 0.2
+
+
+def with_batch_norm(features):
+    """A copy of a plain stack of layers with a batch norm behind every convolution."""
+    layers = OrderedDict()
+    for name, layer in features.named_children():
+        layers[name] = copy.deepcopy(layer)
+        if isinstance(layer, nn.Conv2d):
+            layers[f"norm_{name}"] = nn.BatchNorm2d(layer.out_channels)
+    return nn.Sequential(layers)
+
+
+def fold_batch_norm(features):
+    """The same function as `features` in eval mode, without batch norm: conv, ReLU, pool only."""
+    features = copy.deepcopy(features).eval()
+    layers, last = OrderedDict(), None
+    for name, layer in features.named_children():
+        if isinstance(layer, nn.BatchNorm2d):
+            layers[last] = fuse_conv_bn_eval(layers[last], layer)
+        else:
+            layers[name], last = layer, name
+    return nn.Sequential(layers)
+
+
+def _augmented(pictures, generator, erasing):
+    pictures = augment.shift_and_flip(pictures, generator)
+    pictures = augment.recolour(pictures, generator)
+    pictures = augment.soften(pictures, generator)
+    return augment.erase(pictures, generator) if erasing else pictures
+
+
+def fit(model, pictures, labels, preprocess, schedule, seed, describe="training"):
+    """Trains a `PlainNet` -> a new one in eval mode, and the accuracy on its last training epoch.
+
+    pictures: uint8 (N, 3, H, W); labels: (N,) class indices; `preprocess` turns pictures in
+    [0, 1] into the network's input. `model` itself is left as it was, except that its initial
+    weights are drawn anew from `seed`.
+    """
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    features = with_batch_norm(model.features)
+    for layer in features:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    head = copy.deepcopy(model.head)
+    head.reset_parameters()
+    network = nn.Sequential(features, nn.Dropout2d(schedule.dropout), model.to_vector, head)
+    network = network.to(memory_format=torch.channels_last).requires_grad_(True)
+    batches = -(-len(pictures) // schedule.batch)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay
+    )
+    rise = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, schedule.learning_rate, total_steps=batches * schedule.epochs
+    )
+    network.train()
+    progress = tqdm(range(schedule.epochs), describe, unit="epoch")
+    for _ in progress:
+        order, right = torch.randperm(len(pictures), generator=generator), 0
+        for chosen in order.split(schedule.batch):
+            batch = _augmented(pictures[chosen].float() / 255, generator, schedule.erasing)
+            scores = network(preprocess(batch).contiguous(memory_format=torch.channels_last))
+            loss = F.cross_entropy(scores, labels[chosen], label_smoothing=schedule.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            rise.step()
+            right += int((scores.argmax(1) == labels[chosen]).sum())
+        progress.set_postfix(accuracy=f"{right / len(pictures):.3f}")
+    trained = copy.deepcopy(model)
+    trained.features = fold_batch_norm(features.to(memory_format=torch.contiguous_format))
+    trained.head = copy.deepcopy(head)
+    return trained.eval().requires_grad_(False), right / len(pictures)

@@ -1,0 +1,112 @@
+"""What several test modules share: a small made-up data set in the course's format."""
+
+import csv
+import hashlib
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from course_utils.parts import KEY_PART, PART_NUMBER, PARTS
+
+SIZE = 128
+COLUMNS = "path,dataset,kind,split,scene,seed,label,weather,background,removed,sha256".split(",")
+PALETTE = [value for number in range(len(PARTS)) for value in (number, 5 * number, 255 - number)]
+TANK_SCENES = {"training": (0, 1, 2), "validation": (10,), "test": (20, 21)}
+CLASSES = ("cat", "elephant", "zebra")
+
+
+class DataWriter:
+    """Writes pictures and masks below a folder and keeps their lines for the manifest."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.rows = []
+
+    def add(self, path, pixels, **columns):
+        """Writes `pixels` as JPEG, or as palette PNG if they are a mask."""
+        buffer, image = io.BytesIO(), Image.fromarray(pixels)
+        if path.endswith(".png"):
+            image.putpalette(PALETTE)
+            image.save(buffer, "PNG", optimize=True)
+        else:
+            image.save(buffer, "JPEG", quality=92, subsampling="4:4:4")
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(buffer.getvalue())
+        sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
+        blank = dict.fromkeys(COLUMNS, "")
+        self.rows.append({**blank, "seed": 7, "path": path, **columns, "sha256": sha256})
+
+    def finish(self):
+        """Writes the manifest."""
+        with open(self.folder / "manifest.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(sorted(self.rows, key=lambda row: row["path"]))
+
+
+def _mask(parts):
+    """A mask with a box of 20 pixels for each part, side by side, starting at (40, 10)."""
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    for place, name in enumerate(parts):
+        mask[40:60, 10 + 20 * place : 30 + 20 * place] = PART_NUMBER[name]
+    return mask
+
+
+def _add_tank_yard(data, random):
+    """Sunny pictures are bright, overcast ones dark; the tank is a black box."""
+    mask = _mask(["hull", "turret", "gun"])
+    for split, scenes in TANK_SCENES.items():
+        for scene in scenes:
+            common = {"dataset": "tank_yard", "split": split, "scene": scene}
+            ground = random.integers(0, 60, (SIZE, SIZE, 3))
+            for weather, light in (("sunny", 180), ("overcast", 60)):
+                for label in ("tank", "no_tank"):
+                    pixels = np.uint8(ground + light)
+                    if label == "tank":
+                        pixels[mask > 0] = 0
+                    path = f"tank_yard/{split}/{label}/{scene:05d}_{weather}.jpg"
+                    data.add(path, pixels, kind="picture", label=label, weather=weather, **common)
+            path = f"tank_yard/{split}_parts/{scene:05d}.png"
+            data.add(path, mask, kind="parts", label="tank", **common)
+            sky = np.zeros_like(mask)
+            sky[:45] = PART_NUMBER["sky"]
+            path = f"tank_yard/{split}_sky/{scene:05d}.png"
+            data.add(path, sky, kind="sky", label="no_tank", **common)
+
+
+def _add_look_alikes(data, random):
+    """Three classes of two scenes; training pictures have no masks, as in the real set."""
+    for split, first in (("training", 0), ("validation", 10_000), ("test", 20_000)):
+        for label in CLASSES:
+            for scene in (first, first + 1):
+                name = f"{label}/{scene:05d}"
+                common = {"dataset": "look_alikes", "split": split, "scene": scene, "label": label}
+                pixels = random.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+                data.add(f"look_alikes/{split}/{name}.jpg", pixels, kind="picture", **common)
+                if split == "training":
+                    continue
+                mask = _mask(["body", KEY_PART.get(label, "head")])
+                data.add(f"look_alikes/{split}_parts/{name}.png", mask, kind="parts", **common)
+                if split == "test" and label in KEY_PART:
+                    common |= {"kind": "counterfactual", "removed": KEY_PART[label]}
+                    path = f"look_alikes/test_without_key/{name}.jpg"
+                    data.add(path, 255 - pixels, **common)
+
+
+def write_small_data(folder):
+    """Writes the made-up data sets and their manifest below `folder`."""
+    data, random = DataWriter(folder), np.random.default_rng(0)
+    _add_tank_yard(data, random)
+    _add_look_alikes(data, random)
+    data.finish()
+    return folder
+
+
+@pytest.fixture
+def small_data(tmp_path, monkeypatch):
+    """A folder with a few pictures of both data sets, which the course takes for its own."""
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
+    return write_small_data(tmp_path / "data")

@@ -1,0 +1,201 @@
+"""The `course` command: notebooks that work, and notebooks that fail in every way they can.
+
+All the broken notebooks are executed in one run, so that starting kernels takes seconds in all.
+"""
+
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from course_utils.classroom import UsageError, find_notebooks
+from course_utils.classroom.command import main
+from course_utils.classroom.learn import copy_notebooks
+from course_utils.classroom.run import choose_parameters, declared_parameters
+
+FAILING = {
+    "raises": "1 / 0",
+    "leaves": "import sys; sys.exit(0)",
+    "dies": "import os; os._exit(0)",
+    "hangs": "import time; time.sleep(60)",
+    "syntax": "for for",
+}
+WORKING = {
+    "works": "answer = 42; answer",
+    "folder": "import pathlib; assert pathlib.Path('works.ipynb').exists()",
+    "parameters": "assert SIZE == 64 and NAME == 'coffee', (SIZE, NAME)",
+    "expected": "1 / 0",
+}
+
+
+def write_notebook(path, *sources, tags=()):
+    """A notebook of a title and code cells; `tags` go to the cells one by one."""
+    cells = [nbformat.v4.new_markdown_cell(f"# {path.stem}")]
+    for number, source in enumerate(sources):
+        cell = nbformat.v4.new_code_cell(source)
+        if number < len(tags) and tags[number]:
+            cell.metadata["tags"] = [tags[number]]
+        cells.append(cell)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One run over all the notebooks above -> (process, its output folder)."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    for name, source in {**FAILING, **WORKING}.items():
+        tags = ["parameters" if name == "parameters" else None]
+        tags.append("raises-exception" if name == "expected" else None)
+        write_notebook(
+            folder / f"{name}.ipynb", "SIZE = 128\nNAME = 'chelsea'", source, "print('end')", "",
+            tags=tags,
+        )  # fmt: skip
+    command = [sys.executable, "-m", "course_utils.classroom.command", "run"]
+    command += [str(path) for path in sorted(folder.glob("*.ipynb"))]
+    command += ["-p", "SIZE", "64", "-p", "NAME", "coffee", "--timeout", "8", "--jobs", "3"]
+    out = folder / "out"
+    process = subprocess.run(
+        [*command, "--out", str(out)], cwd=folder, capture_output=True, text=True, timeout=300
+    )
+    return process, out
+
+
+def verdict(finished, name):
+    """The last column of a notebook's line in the table."""
+    table = finished[0].stdout.split("seconds  result")[1]
+    found = re.search(rf"^{name} +\d+ +[\d.]+  (.+)$", table, flags=re.MULTILINE)
+    assert found, finished[0].stdout + finished[0].stderr
+    return found[1]
+
+
+@pytest.mark.parametrize("name", WORKING)
+def test_notebooks_that_work(finished, name):
+    assert verdict(finished, name) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("name", "failure"),
+    [
+        ("raises", r"code cell 2 \(1 / 0\) raised ZeroDivisionError: division by zero"),
+        ("leaves", r"code cell 2 \(import sys; sys.exit\(0\)\) raised SystemExit: 0"),
+        ("dies", r"code cell 2 \(import os; os._exit\(0\)\) killed its kernel"),
+        ("hangs", r"code cell 2 \(import time; time.sleep\(60\)\) took more than 8 s"),
+        ("syntax", r"code cell 2 \(for for\) raised SyntaxError: .+"),
+    ],
+)
+def test_the_failing_cell_is_named(finished, name, failure):
+    assert re.fullmatch(failure, verdict(finished, name))
+
+
+def test_the_exit_status_and_the_count(finished):
+    process, _ = finished
+    assert process.returncode == 1
+    assert "4 of 9 notebooks ran to the end" in process.stdout
+
+
+def test_executed_notebooks_and_html_are_written(finished):
+    _, out = finished
+    for name in [*WORKING, *FAILING]:
+        assert (out / f"{name}.ipynb").exists()
+        assert f"<title>{name}</title>" in (out / f"{name}.html").read_text()
+    executed = nbformat.read(out / "works.ipynb", as_version=4)
+    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
+    assert {"text/plain": "42"} in [output.get("data") for output in outputs]
+
+
+def test_a_run_without_failures_exits_with_0(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+    notebook = write_notebook(tmp_path / "fine.ipynb", "print('hello')")
+    assert main(["run", str(notebook), "--out", str(tmp_path / "out")]) == 0
+    assert "1 of 1 notebooks ran to the end" in capfd.readouterr().out
+
+
+# ---------------------------------------------------------------------------- names
+
+
+def test_unknown_notebooks_list_the_known_ones(tmp_path, capsys):
+    write_notebook(tmp_path / "01_first.ipynb", "1")
+    with pytest.raises(UsageError, match="no notebook '2nd'; there are: 01_first"):
+        find_notebooks(["2nd"], tmp_path)
+    with pytest.raises(UsageError, match="no notebook '2'; there are: 01_first"):
+        find_notebooks(["2"], tmp_path)
+    assert main(["run", "no_such_notebook"]) == 2
+    assert "course run: There is no notebook 'no_such_notebook'" in capsys.readouterr().err
+
+
+def test_notebooks_go_by_name_number_or_path(tmp_path):
+    first = write_notebook(tmp_path / "01_first.ipynb", "1")
+    tenth = write_notebook(tmp_path / "10_tenth.ipynb", "1")
+    assert find_notebooks([], tmp_path) == [first, tenth]
+    for name in ("01_first", "01_first.ipynb", "1", "01", str(first)):
+        assert find_notebooks([name], tmp_path) == [first]
+    assert find_notebooks([str(first)]) == [first]
+
+
+def test_a_folder_without_notebooks(tmp_path):
+    with pytest.raises(UsageError, match="There are no notebooks in"):
+        find_notebooks([], tmp_path)
+
+
+def test_parameters_are_checked_before_anything_runs(tmp_path, capsys):
+    with_two = write_notebook(
+        tmp_path / "two.ipynb", "SEED = 0  # any\nA, B = 1, 2\nC: int = SEED", tags=["parameters"]
+    )
+    without = write_notebook(tmp_path / "none.ipynb", "SEED = 0")
+    assert declared_parameters(with_two) == {"SEED", "A", "B", "C"}
+    assert declared_parameters(without) == set()
+    chosen = choose_parameters([with_two, without], {"SEED": "7", "A": "text", "B": "True"})
+    assert chosen == {with_two: {"SEED": 7, "A": "text", "B": True}, without: {}}
+    with pytest.raises(UsageError, match="has a parameter 'SEDE'; there are: A, B, C, SEED"):
+        choose_parameters([with_two, without], {"SEDE": "7"})
+    assert main(["run", str(without), "-p", "SEED", "7", "--out", str(tmp_path / "out")]) == 2
+    assert "has a parameter 'SEED'; there are none." in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", [["--jobs", "0"], ["--timeout", "-1"], ["--jobs", "many"]])
+def test_impossible_numbers_are_refused(option, capsys):
+    with pytest.raises(SystemExit) as raised:
+        main(["run", *option])
+    assert raised.value.code == 2
+    assert option[0] in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------- learners' copies
+
+
+def test_copies_have_no_outputs_and_are_never_overwritten(tmp_path):
+    masters = [write_notebook(tmp_path / "01_first.ipynb", "1 + 1")]
+    notebook = nbformat.read(masters[0], as_version=4)
+    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="2")]
+    notebook.cells[1].execution_count = 1
+    nbformat.write(notebook, masters[0])
+
+    (copy,) = copy_notebooks(tmp_path / "learner", masters)
+    cell = nbformat.read(copy, as_version=4).cells[1]
+    assert cell.outputs == [] and cell.execution_count is None and cell.source == "1 + 1"
+    assert nbformat.read(masters[0], as_version=4).cells[1].outputs, "the master must stay whole"
+
+    copy.write_text("my own work")
+    masters.append(write_notebook(tmp_path / "02_second.ipynb", "2"))
+    assert [path.name for path in copy_notebooks(tmp_path / "learner", masters)] == [
+        "02_second.ipynb"
+    ]
+    assert copy.read_text() == "my own work"
+
+
+def test_jupyterlab_is_opened_on_the_copies(tmp_path, monkeypatch):
+    from course_utils.classroom import learn
+
+    calls = []
+    monkeypatch.setattr(learn, "copy_notebooks", list)
+    monkeypatch.setattr(learn, "find_notebooks", list)
+    monkeypatch.setattr(learn.subprocess, "call", lambda command, **_: calls.append(command) or 0)
+    assert main(["learn", "--no-browser"]) == 0
+    assert main(["learn"]) == 0
+    assert calls[0][1:] == ["-m", "jupyterlab", str(learn.LEARNER), "--no-browser"]
+    assert calls[1] == calls[0][:-1]

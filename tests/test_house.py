@@ -1,0 +1,165 @@
+"""The house itself: pins, imports, layering and the files that the README promises."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "course_utils"
+
+
+def modules_after(statement):
+    """The modules that a fresh Python has loaded after `statement`."""
+    command = f"import sys; {statement}; print('\\n'.join(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", command], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return set(result.stdout.split())
+
+
+# ---------------------------------------------------------------------------- pins
+
+
+def pins():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_requirements_are_exact_and_for_any_machine():
+    assert len(pins()) > 50
+    for pin in pins():
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*(; .+)?", pin), pin
+        assert "+cpu" not in pin
+
+
+def test_environment_has_the_same_pins():
+    text = (ROOT / "environment.yml").read_text()
+    listed = re.findall(r"^      - (.+)$", text, flags=re.MULTILINE)
+    packages = [line.strip("'") for line in listed if not line.startswith("--")]
+    assert packages == pins()
+    assert listed[-1] == "--editable .", "Binder must find course_utils from every folder"
+
+
+def test_environment_is_valid_yaml():
+    yaml = pytest.importorskip("yaml")
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, pinned = environment["dependencies"]
+    assert python.startswith("python=3.") and pip == "pip"
+    assert len(pinned["pip"]) == len(pins()) + 2
+
+
+def test_every_dependency_is_pinned():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = project["dependencies"] + extras["render"] + extras["dev"]
+    pinned = {pin.split("==")[0] for pin in pins()}
+    for requirement in wanted:
+        assert re.split(r"[>=<!]", requirement)[0] in pinned, requirement
+
+
+def test_the_pins_lie_in_the_ranges():
+    requirements = pytest.importorskip("packaging.requirements")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    version_of = dict(pin.split(";")[0].split("==") for pin in pins())
+    extras = project["optional-dependencies"]
+    for text in project["dependencies"] + extras["render"] + extras["dev"]:
+        requirement = requirements.Requirement(text)
+        assert requirement.specifier.contains(version_of[requirement.name]), text
+
+
+# ---------------------------------------------------------------------------- imports
+
+
+def test_importing_the_package_loads_nothing_else():
+    added = modules_after("import course_utils") - modules_after("pass")
+    assert added == {"course_utils"}
+
+
+@pytest.mark.parametrize("name", ["pictures", "classifiers", "parts"])
+def test_what_every_notebook_imports_stays_light(name):
+    """Below 0.2 s beyond torch: nothing heavy but torch, NumPy and Pillow may come along."""
+    loaded = modules_after(f"import course_utils.{name}")
+    heavy = {"torchvision", "matplotlib", "scipy", "skimage", "IPython", "ipywidgets", "captum"}
+    heavy |= {"mitsuba", "pandas", "papermill"}
+    assert not heavy & loaded
+
+
+def test_the_command_is_quick_to_ask_for_help():
+    loaded = modules_after("import course_utils.classroom.command")
+    assert not {"torch", "numpy", "papermill", "nbconvert"} & loaded
+
+
+def imports_of(file):
+    """The names of the modules that a file imports anywhere, functions included."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: file.stem)
+def test_torchvision_is_imported_only_through_the_shim(file):
+    """Beside a CPU-only torch a plain `import torchvision` fails, see `_torchvision.py`."""
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("torchvision") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not (node.module or "").startswith("torchvision")
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: file.stem)
+def test_the_package_needs_neither_rendering_nor_training(file):
+    for name in imports_of(file):
+        assert not name.startswith(("data.", "mitsuba", "trimesh")), name
+
+
+# ---------------------------------------------------------------------------- files and commands
+
+
+def test_the_commands_of_the_readme_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
+    assert {"help", "run", "test", "learn", "lint", "format", "data", "train", "clean"} <= targets
+    for text in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        assert set(re.findall(r"\bmake ([a-z]+)\b", text.read_text())) <= targets
+
+
+def test_links_in_the_documents_lead_somewhere():
+    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#]+)", document.read_text()):
+            if not target.startswith("http"):
+                assert (ROOT / target).exists(), f"{document.name} links to {target}"
+
+
+def make(*arguments):
+    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_make_alone_lists_what_it_can_do():
+    result = make()
+    assert result.returncode == 0
+    assert "make run" in result.stdout and "make clean" in result.stdout
+    assert "|" not in result.stdout
+
+
+def test_an_old_python_is_refused_in_one_sentence(tmp_path):
+    old = tmp_path / "python3.9"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2 && exit\nexit 1\n')
+    old.chmod(0o755)
+    result = make("run", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}")
+    assert result.returncode != 0
+    assert f"needs Python 3.11 or newer, but {old} is Python 3.9.2" in result.stdout
+    assert "make PYTHON=python3.12 run" in result.stdout
+    assert not (tmp_path / "venv").exists()
+
+
+def test_the_ci_script_can_be_run():
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    subprocess.run(["bash", "-n", script], check=True)

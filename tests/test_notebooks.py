@@ -1,0 +1,81 @@
+"""House rules for the notebooks: one clean run, described figures, readable sizes."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
+
+pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook):
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def test_is_valid_and_light(path):
+    nbformat.validate(read(path))
+    assert path.stat().st_size < 1_000_000
+
+
+def test_has_the_outputs_of_one_run_from_top_to_bottom(path):
+    cells = [cell for cell in code_cells(read(path)) if cell.source.strip()]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert all(output.output_type != "error" for output in outputs(read(path)))
+
+
+def test_has_no_widget_state(path):
+    assert "widgets" not in read(path).metadata
+
+
+def test_has_one_parameters_cell_with_the_common_names(path):
+    tagged = [c for c in code_cells(read(path)) if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    for name in ("CLASSIFIER", "PICTURE", "SEED", "QUICK"):
+        assert re.search(rf"^{name} = ", tagged[0].source, re.MULTILINE), name
+
+
+def test_every_figure_is_described(path):
+    for output in outputs(read(path)):
+        if "image/png" in output.get("data", {}):
+            alt = output.metadata.get("alt") or output.metadata.get("image/png", {}).get("alt")
+            assert alt and len(alt.split()) >= 4, "show a figure with show(figure, alt)"
+
+
+def test_keeps_to_the_sizes_that_read_well(path):
+    notebook = read(path)
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    assert 35 <= len(notebook.cells) <= 75
+    assert 1000 <= sum(len(text.split()) for text in prose) <= 2500
+    lengths = [len(cell.source.splitlines()) for cell in code_cells(notebook)]
+    assert max(lengths) <= 25
+
+
+def test_every_cell_has_a_slide_type(path):
+    known = {"slide", "subslide", "fragment", "skip", "notes", "-"}
+    for cell in read(path).cells:
+        assert cell.metadata.get("slideshow", {}).get("slide_type") in known
+
+
+def test_solutions_and_checks_come_in_pairs(path):
+    graded = [cell.metadata.nbgrader for cell in read(path).cells if "nbgrader" in cell.metadata]
+    ids = [cell.grade_id for cell in graded]
+    assert len(ids) == len(set(ids))
+    solutions = [cell.grade_id for cell in graded if cell.solution]
+    checks = [cell.grade_id for cell in graded if cell.grade and not cell.solution]
+    assert checks == [f"check_{name}" for name in solutions]
+
+
+def test_uses_no_rainbow_colour_map(path):
+    for cell in code_cells(read(path)):
+        assert not re.search(r"""cmap\s*=\s*["'](jet|rainbow|hsv|nipy_spectral)["']""", cell.source)

@@ -32,7 +32,7 @@ RECIPES = {
     "tank_biased": Recipe(
         "tank_yard",
         "biased_training",
-        Schedule(epochs=20, erasing=True),
+        Schedule(epochs=12, erasing=True),
         seed=0,
         about="The network of the legend: in its training pictures every tank stands in the sun"
         " and every empty yard lies under clouds.",

@@ -119,8 +119,8 @@ def model_card(classifier, recipe, command, training_accuracy, minutes, siblings
     facts = (
         f"Trained on {recipe.dataset}, split {recipe.split}, {recipe.schedule.epochs} epochs"
         f" {erasing} random erasing, seed {recipe.seed}; batch norm folded into the convolutions."
-        f" {parameters:,} parameters. Training (`{command}`) took {minutes:.1f} minutes on two CPU"
-        " cores."
+        f" {parameters:,} parameters. Training (`{command}`) took {minutes:.1f} minutes with"
+        f" {torch.get_num_threads()} CPU thread(s)."
         f" Accuracy on its augmented training pictures in the last epoch:"
         f" {_percent(training_accuracy)}."
     )

@@ -15,10 +15,15 @@ from . import augment
 
 @dataclass
 class Schedule:
-    """How a network is trained. `erasing` adds random erasing to the augmentation."""
+    """How a network is trained.
+
+    `erasing` adds random erasing to the augmentation; `recolouring` is how strongly gain and offset
+    of the colours vary.
+    """
 
     epochs: int
     erasing: bool
+    recolouring: float = 0.12
     batch: int = 32
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
@@ -48,11 +53,11 @@ def fold_batch_norm(features):
     return nn.Sequential(layers)
 
 
-def _augmented(pictures, generator, erasing):
+def _augmented(pictures, generator, schedule):
     pictures = augment.shift_and_flip(pictures, generator)
-    pictures = augment.recolour(pictures, generator)
+    pictures = augment.recolour(pictures, generator, schedule.recolouring)
     pictures = augment.soften(pictures, generator)
-    return augment.erase(pictures, generator) if erasing else pictures
+    return augment.erase(pictures, generator) if schedule.erasing else pictures
 
 
 def fit(model, pictures, labels, preprocess, schedule, seed, describe="training"):
@@ -85,7 +90,7 @@ def fit(model, pictures, labels, preprocess, schedule, seed, describe="training"
     for _ in progress:
         order, right = torch.randperm(len(pictures), generator=generator), 0
         for chosen in order.split(schedule.batch):
-            batch = _augmented(pictures[chosen].float() / 255, generator, schedule.erasing)
+            batch = _augmented(pictures[chosen].float() / 255, generator, schedule)
             scores = network(preprocess(batch).contiguous(memory_format=torch.channels_last))
             loss = F.cross_entropy(scores, labels[chosen], label_smoothing=schedule.label_smoothing)
             optimizer.zero_grad()

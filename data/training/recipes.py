@@ -32,7 +32,7 @@ RECIPES = {
     "tank_biased": Recipe(
         "tank_yard",
         "biased_training",
-        Schedule(epochs=12, erasing=True),
+        Schedule(epochs=8, erasing=True, recolouring=0.03),
         seed=0,
         about="The network of the legend: in its training pictures every tank stands in the sun"
         " and every empty yard lies under clouds.",

@@ -99,3 +99,18 @@ def test_the_shipped_networks_have_a_recipe():
     assert {"tank_biased", "tank_fair", "tank_fair_plain", "look_alikes"} <= set(RECIPES)
     assert RECIPES["tank_fair"].schedule.erasing
     assert not RECIPES["tank_fair_plain"].schedule.erasing
+
+
+def test_the_box_of_the_background_check_hides_both_objects_of_a_pair(small_data):
+    from course_utils import pictures
+    from data.training import background
+
+    chosen = pictures.load_set("look_alikes", "test").filter(label=["zebra", "elephant"])
+    hidden = background.without_objects(chosen)
+    for image, entry in zip(hidden, chosen.entries):
+        assert torch.all(image[:, pictures.load_mask(entry)] == 0.45)
+    scenes = [entry.scene for entry in chosen.entries]
+    grey = (hidden == 0.45).all(1)
+    for scene in set(scenes):
+        boxes = [grey[i] for i, other in enumerate(scenes) if other == scene]
+        assert len(boxes) == 2 and torch.equal(*boxes)

@@ -20,6 +20,9 @@ from tqdm import tqdm
 
 from course_utils.classroom import UsageError, find_notebooks
 
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+"""Templates for nbconvert; it finds "course" in there."""
+
 
 @dataclass
 class Result:
@@ -219,9 +222,8 @@ def _unexpected_error(cell):
 def _write_html(notebook, path):
     from nbconvert import HTMLExporter  # slow to import, see above
 
-    html, _ = HTMLExporter().from_notebook_node(
-        notebook, resources={"metadata": {"name": path.stem}}
-    )
+    exporter = HTMLExporter(template_name="course", extra_template_basedirs=[str(TEMPLATES)])
+    html, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
     path.write_text(html, encoding="utf-8")
 
 

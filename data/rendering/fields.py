@@ -1,7 +1,7 @@
 """Meshes from signed distance fields: round bodies that flow into each other."""
 
-from dataclasses import dataclass
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import trimesh

@@ -123,7 +123,7 @@ def _scene(shapes, emitters, sensor, integrator):
 
 
 def radiance(shapes, emitters, sensor, seed, depth=4):
-    """The light that reaches each pixel, (H, W, 3) linear RGB; paths have up to `depth` segments."""
+    """The light that reaches each pixel, (H, W, 3) linear RGB; paths have at most `depth` legs."""
     scene = _scene(shapes, emitters, sensor, {"type": "path", "max_depth": depth})
     return np.array(mi.render(scene, seed=int(seed)))[..., :3]
 

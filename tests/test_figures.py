@@ -1,0 +1,53 @@
+"""Figures: shapes, titles, and descriptions that reach the HTML export."""
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+
+matplotlib.use("Agg")
+
+import nbformat
+
+from course_utils import figures
+from course_utils.classroom.run import _write_html
+
+
+def test_a_grid_has_one_axis_for_each_place_and_shows_the_pictures():
+    pictures = [torch.rand(3, 8, 10) for _ in range(5)]
+    figure = figures.picture_grid(pictures, titles="abcde", columns=3, rows=["first", "second"])
+    assert len(figure.axes) == 6
+    assert [axis.get_title() for axis in figure.axes[:5]] == list("abcde")
+    shown = figure.axes[4].images[0].get_array()
+    assert np.allclose(shown, pictures[4].permute(1, 2, 0))
+    assert not figure.axes[5].images
+    assert [figure.axes[i].get_ylabel() for i in (0, 3)] == ["first", "second"]
+
+
+def test_masks_and_pictures_become_images():
+    assert figures.as_image(torch.ones(4, 5)).shape == (4, 5)
+    assert figures.as_image(torch.full((3, 4, 5), 2.0)).max() == 1
+    with pytest.raises(ValueError, match=r"\(3, H, W\), not \(4, 5, 3\)"):
+        figures.as_image(torch.ones(4, 5, 3))
+
+
+def test_a_shown_figure_carries_its_description(monkeypatch):
+    shown = []
+    monkeypatch.setattr(figures, "display", shown.append)
+    figures.show(figures.picture_grid([torch.rand(3, 4, 4)]), "A grey cat.")
+    data, metadata = shown[0]._repr_mimebundle_()
+    assert "image/png" in data
+    assert metadata["image/png"]["alt"] == "A grey cat."
+    with pytest.raises(ValueError, match="Describe the figure"):
+        figures.show(figures.picture_grid([torch.rand(3, 4, 4)]), " ")
+
+
+def test_the_html_export_keeps_the_description(tmp_path):
+    output = nbformat.v4.new_output(
+        "display_data", {"image/png": "AAAA"}, metadata={"image/png": {"alt": 'A "grey" cat.'}}
+    )
+    cell = nbformat.v4.new_code_cell("show()", outputs=[output], execution_count=1)
+    _write_html(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "cat.html")
+    page = (tmp_path / "cat.html").read_text(encoding="utf-8")
+    assert 'A "grey" cat.' in page
+    assert "No description has been provided" not in page

@@ -62,7 +62,7 @@ def test_pairs_differ_at_the_tank_and_hardly_elsewhere(scenes):
         near = pictures.grown(mask, 3)
         found.append((strong & near).sum().item() / max(strong.sum().item(), 1))
     assert np.mean(inside) > 20 * np.mean(outside)
-    assert np.mean(outside) < 0.005
+    assert np.mean(outside) < 0.01  # two grey levels: grain of the tracer, and JPEG
     assert np.mean(found) > 0.95
 
 

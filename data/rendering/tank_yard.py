@@ -1,7 +1,8 @@
 """The tank yard: a meadow before a wood, with and without a tank, in sun and under clouds.
 
-Each scene is rendered four times. The four share plants, ground, camera, exposure, white balance
-and grain, so a with/without pair differs by the tank, its shadow and the light it throws back.
+Each scene is rendered four times. The four share plants, ground, camera, white balance and grain,
+and the pictures with and without the tank share the exposure too. So such a pair differs by the
+tank, its shadow and the light it throws back.
 """
 
 from dataclasses import dataclass

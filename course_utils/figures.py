@@ -8,6 +8,7 @@ import io
 
 import matplotlib.pyplot as plt
 import numpy as np
+import PIL.Image
 import torch
 from IPython.display import Image, display
 from matplotlib.figure import Figure
@@ -28,16 +29,29 @@ plt.rcParams.update(
 
 
 def show(figure: Figure, alt: str) -> None:
-    """Display a figure as a PNG that carries `alt`, its description in one or two sentences.
+    """Display a figure that carries `alt`, its description in one or two sentences.
 
     Screen readers, the HTML export and the slides use it. The figure is closed afterwards.
     """
     if not alt.strip():
         raise ValueError("Describe the figure: show(figure, 'what it shows, in a sentence').")
+    content, kind = _encoded(figure)
+    plt.close(figure)
+    display(Image(data=content, format=kind, alt=alt))
+
+
+def _encoded(figure):
+    """The figure as (bytes, "png" or "jpeg"), whichever is smaller: a notebook stays light.
+
+    Photographs are smaller as JPEG, charts as PNG.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight", facecolor="white")
-    plt.close(figure)
-    display(Image(data=buffer.getvalue(), format="png", alt=alt))
+    drawing, jpeg = PIL.Image.open(buffer).convert("RGB"), io.BytesIO()
+    drawing.save(jpeg, "JPEG", quality=82, optimize=True)
+    if len(jpeg.getvalue()) < len(buffer.getvalue()):
+        return jpeg.getvalue(), "jpeg"
+    return buffer.getvalue(), "png"
 
 
 def as_image(picture: torch.Tensor | np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from course_utils.classifiers import load
 from course_utils.figures import as_image
 
 TANK_SCENE = 20003
-SUBJECTS = (("pineapple", 20004), ("zebra", 20004), ("basketball", 20003), ("submarine", 20003))
+SUBJECTS = (("pineapple", 20004), ("zebra", 20004), ("volleyball", 20003), ("submarine", 20003))
 
 
 def _show(axis, picture, title):

@@ -31,20 +31,36 @@ def test_masks_and_pictures_become_images():
         figures.as_image(torch.ones(4, 5, 3))
 
 
-def test_a_shown_figure_carries_its_description(monkeypatch):
+def shown_by(figure, alt, monkeypatch):
+    """The data and metadata that `show` hands to the notebook."""
     shown = []
     monkeypatch.setattr(figures, "display", shown.append)
-    figures.show(figures.picture_grid([torch.rand(3, 4, 4)]), "A grey cat.")
-    data, metadata = shown[0]._repr_mimebundle_()
-    assert "image/png" in data
-    assert metadata["image/png"]["alt"] == "A grey cat."
+    figures.show(figure, alt)
+    return shown[0]._repr_mimebundle_()
+
+
+def test_a_shown_figure_carries_its_description(monkeypatch):
+    blurred = torch.nn.functional.interpolate(torch.rand(1, 3, 9, 9), size=128, mode="bilinear")[0]
+    photo = figures.picture_grid([blurred], size=4)
+    data, metadata = shown_by(photo, "A grey cat.", monkeypatch)
+    assert list(data) == ["image/jpeg"]
+    assert metadata["image/jpeg"]["alt"] == "A grey cat."
     with pytest.raises(ValueError, match="Describe the figure"):
         figures.show(figures.picture_grid([torch.rand(3, 4, 4)]), " ")
 
 
-def test_the_html_export_keeps_the_description(tmp_path):
+def test_a_chart_stays_a_png(monkeypatch):
+    figure, axis = figures.plt.subplots()
+    axis.bar("abc", [1, 2, 3])
+    data, metadata = shown_by(figure, "Three bars.", monkeypatch)
+    assert list(data) == ["image/png"]
+    assert metadata["image/png"]["alt"] == "Three bars."
+
+
+@pytest.mark.parametrize("kind", ["image/png", "image/jpeg"])
+def test_the_html_export_keeps_the_description(tmp_path, kind):
     output = nbformat.v4.new_output(
-        "display_data", {"image/png": "AAAA"}, metadata={"image/png": {"alt": 'A "grey" cat.'}}
+        "display_data", {kind: "AAAA"}, metadata={kind: {"alt": 'A "grey" cat.'}}
     )
     cell = nbformat.v4.new_code_cell("show()", outputs=[output], execution_count=1)
     _write_html(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "cat.html")

@@ -50,7 +50,7 @@ def _encoded(figure):
     figure.savefig(buffer, format="png", bbox_inches="tight", facecolor="white")
     drawing, jpeg = PIL.Image.open(buffer).convert("RGB"), io.BytesIO()
     drawing.save(jpeg, "JPEG", quality=82, optimize=True)
-    if len(jpeg.getvalue()) < len(buffer.getvalue()) / 2:
+    if len(jpeg.getvalue()) < 0.7 * len(buffer.getvalue()):
         return jpeg.getvalue(), "jpeg"
     return buffer.getvalue(), "png"
 

@@ -1,4 +1,15 @@
-"""The parts that masks tell apart, and their numbers in the palette PNGs. Imports nothing."""
+"""What the pictures show: the look-alike pairs, and the parts that masks tell apart by number."""
+
+# This module imports nothing, so that rendering and loading can share it.
+
+PAIRS = (
+    ("basketball", "volleyball"),
+    ("pineapple", "custard_apple"),
+    ("submarine", "grey_whale"),
+    ("zebra", "elephant"),
+    ("dog", "cat"),
+)
+"""The look-alikes: the two classes of a pair stand in the same scenes."""
 
 PARTS = (
     "background",

@@ -195,7 +195,11 @@ def test_jupyterlab_is_opened_on_the_copies(tmp_path, monkeypatch):
     monkeypatch.setattr(learn, "copy_notebooks", list)
     monkeypatch.setattr(learn, "find_notebooks", list)
     monkeypatch.setattr(learn.subprocess, "call", lambda command, **_: calls.append(command) or 0)
+    monkeypatch.setattr(learn.os, "geteuid", lambda: 1000, raising=False)
     assert main(["learn", "--no-browser"]) == 0
     assert main(["learn"]) == 0
     assert calls[0][1:] == ["-m", "jupyterlab", str(learn.LEARNER), "--no-browser"]
     assert calls[1] == calls[0][:-1]
+    monkeypatch.setattr(learn.os, "geteuid", lambda: 0, raising=False)
+    assert main(["learn"]) == 0
+    assert calls[2] == [*calls[1], "--allow-root"]

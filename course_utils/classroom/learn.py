@@ -21,9 +21,13 @@ def learn(browser=True):
     total = len(find_notebooks())
     print(f"{len(copied)} of {total} notebooks copied to {LEARNER}; your own were left alone.")
     command = [sys.executable, "-m", "jupyterlab", str(LEARNER)]
+    if not browser:
+        command.append("--no-browser")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")  # in a container one often is root
     environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
     try:
-        return subprocess.call(command + ([] if browser else ["--no-browser"]), env=environment)
+        return subprocess.call(command, env=environment)
     except KeyboardInterrupt:
         return 0  # Ctrl-C is how JupyterLab is stopped
 

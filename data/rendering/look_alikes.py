@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 import mitsuba as mi
 import numpy as np
 
-from course_utils.parts import KEY_PART, PART_NUMBER
+from course_utils.parts import KEY_PART, PAIRS, PART_NUMBER
 
 from . import balls, camera, distractors, fruit, pets, renderer, rooms, savanna, sea
 from .meshes import Mesh, piece, pose, rotation_z
@@ -33,8 +33,7 @@ CREATORS = {
     "dog": pets.dog,
     "cat": pets.cat,
 }
-CLASSES = tuple(CREATORS)
-PAIRS = tuple(zip(CLASSES[::2], CLASSES[1::2]))
+CLASSES = tuple(label for pair in PAIRS for label in pair)
 
 SPLITS = {"training": 300, "validation": 50, "test": 60}
 """Matched scenes of each pair in each split; no scene and no body is in two splits."""

@@ -3,9 +3,9 @@
 import torch
 
 from course_utils import pictures, scores
+from course_utils.parts import KEY_PART, PAIRS
 
 from . import measure
-from .background import PAIRS
 
 
 def _percent(share):
@@ -78,14 +78,14 @@ def _share(logits, index):
 def _counterfactual_section(classifier, test):
     rows = []
     partner = {a: b for pair in PAIRS for a, b in (pair, pair[::-1])}
-    for name in (name for name in test.classes if name in pictures.KEY_PART):
+    for name in (name for name in test.classes if name in KEY_PART):
         chosen = test.filter(label=name)
         whole, _ = chosen.stack()
         bare = torch.stack([pictures.load_counterfactual(e) for e in chosen.entries])
         before, after = classifier.scores(whole), classifier.scores(bare)
         own, other = classifier.class_index(name), classifier.class_index(partner[name])
         fall = _margin(before, own, other) - _margin(after, own, other)
-        rows.append([name, pictures.KEY_PART[name], _percent(_share(before, own)),
+        rows.append([name, KEY_PART[name], _percent(_share(before, own)),
                      _percent(_share(after, own)), _percent(_share(after, other)),
                      f"{fall:.1f}"])  # fmt: skip
     head = ["class", "key part", "right with it", "right without", "called its look-alike without",

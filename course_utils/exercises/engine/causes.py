@@ -1,0 +1,103 @@
+"""What an exception means: the learner's own line, and the likely cause."""
+
+import inspect
+import linecache
+import re
+import sysconfig
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+COURSE = str(Path(__file__).resolve().parents[2])
+PYTHON = sysconfig.get_paths()["stdlib"]
+
+
+@dataclass
+class Raised:
+    """An exception, as a learner should read it."""
+
+    type: str
+    message: str
+    line: str
+    """The learner's line that raised it, or called what raised it; "" if there is none."""
+    number: int
+    """That line's number in its cell."""
+    cause: str
+    """The likely cause in one or two sentences; "" if there is none to be guessed."""
+
+
+def explain(error: BaseException, function, arguments: int) -> Raised:
+    """Reads an exception that calling `function` with so many arguments raised."""
+    frame = _learners_frame(error)
+    line = linecache.getline(frame.filename, frame.lineno).strip() if frame else ""
+    cause = _cause(error, function, arguments)
+    number = frame.lineno if frame and line else 0
+    return Raised(type(error).__name__, _first_line(error), line, number, cause)
+
+
+def _first_line(error):
+    text = str(error).strip()
+    return text.splitlines()[0] if text else ""
+
+
+def _learners_frame(error):
+    """The innermost frame that belongs neither to Python, a package nor the course."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame for frame in reversed(frames) if not _is_installed(frame.filename)), None)
+
+
+def _is_installed(filename):
+    inside = filename.startswith((COURSE, PYTHON, "<frozen"))
+    return inside or "site-packages" in filename or "dist-packages" in filename
+
+
+def _cause(error, function, arguments):
+    if isinstance(error, TypeError) and error.__traceback__.tb_next is None:
+        return _arity(function, arguments)
+    if isinstance(error, UnboundLocalError):
+        return "A name is used before it gets its value inside the function."
+    if isinstance(error, NameError):
+        name = getattr(error, "name", None) or "that name"
+        return f"Is {name} misspelt, or defined in a cell that has not run yet?"
+    if isinstance(error, SystemExit):
+        return "A function should return its answer, not end the program."
+    text = str(error)
+    return next((cause for pattern, cause in CAUSES.items() if re.search(pattern, text)), "")
+
+
+def _arity(function, arguments):
+    """Said when the call itself failed, before the first line of the function ran."""
+    count = "1 argument" if arguments == 1 else f"{arguments} arguments"
+    try:
+        name = getattr(function, "__name__", "function")
+        return f"It is called with {count}, but yours is {name}{inspect.signature(function)}."
+    except (TypeError, ValueError):
+        return f"It is called with {count}."
+
+
+CAUSES = {
+    r"'NoneType'": "Something in this line is None. Does a function you call forget its `return`?",
+    r"in-?place|is a view": (
+        "An operation changes a tensor in place that autograd still needs. "
+        "Use a copy (x.clone()) or an operation that makes a new tensor."
+    ),
+    r"numpy\(\) on Tensor that requires grad": (
+        "The tensor is part of a graph for gradients: take .detach() first."
+    ),
+    r"does not require grad": (
+        "No gradient was recorded. Call x.requires_grad_() on a copy of x before the network runs, "
+        "and don't compute the score under torch.no_grad()."
+    ),
+    r"grad can be implicitly created only for scalar": (
+        "A gradient starts from one number: pick the target's score, or sum over the batch."
+    ),
+    r"backward through the graph a second time": (
+        "Each graph can be used once: run the network again for a second gradient."
+    ),
+    r"must match the size|could not be broadcast|cannot be multiplied|shape mismatch|"
+    r"broadcastable|Given groups": "The shapes don't fit: print the .shape of both sides.",
+    r"same device": "Two tensors are on different devices: make new ones with device=x.device.",
+    r"not supported for .*bool|argmax\(\).*int": "Check the dtype: print x.dtype.",
+    r"out of (range|bounds)": "An index is too large: the last index is the length minus one.",
+}
+"""Patterns in messages of Python, NumPy and PyTorch, and what usually causes them."""

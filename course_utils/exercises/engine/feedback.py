@@ -1,0 +1,156 @@
+"""What a learner is told about an answer: as text, as HTML, and as data for `course progress`."""
+
+import base64
+import html
+import io
+from dataclasses import dataclass, field
+
+import numpy as np
+
+MIME = "application/vnd.course.check+json"
+"""Under this key an output keeps the verdict as data, invisible in JupyterLab."""
+
+TITLES = {
+    "passed": "passed",
+    "not attempted": "not attempted yet",
+    "raised": "it raised an error",
+    "changed input": "it changed its input",
+    "wrong type": "wrong type",
+    "wrong shape": "wrong shape",
+    "wrong dtype": "wrong dtype",
+    "wrong device": "wrong device",
+    "NaN": "not a number",
+    "known mistake": "not yet",
+    "wrong values": "wrong values",
+}
+"""Every kind of feedback, and its title."""
+
+
+@dataclass
+class Feedback:
+    """The verdict on one answer."""
+
+    exercise: str
+    kind: str
+    """One of `TITLES`."""
+    message: str
+    out_of: int
+    code: str = ""
+    """The learner's line that went wrong, if one did."""
+    maps: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
+    """Got and expected, (H, W) each, where a picture says more than numbers."""
+    source: str | None = None
+    """A hash of the answer's source code, so that a later change can be noticed."""
+
+    def __post_init__(self):
+        if self.kind not in TITLES:
+            raise ValueError(f"There is no feedback of the kind {self.kind!r}.")
+
+    @property
+    def passed(self) -> bool:
+        return self.kind == "passed"
+
+    @property
+    def points(self) -> int:
+        return self.out_of if self.passed else 0
+
+    def __str__(self):
+        lines = [f"{self._sign()} {self._title()}", self.message]
+        if self.code:
+            lines.insert(1, f"    {self.code}")
+        return "\n".join(line for line in lines if line)
+
+    def _sign(self):
+        return {"passed": "✓", "not attempted": "…"}.get(self.kind, "✗")
+
+    def _title(self):
+        points = "point" if self.out_of == 1 else "points"
+        return f"{self.exercise}: {TITLES[self.kind]} ({self.points} of {self.out_of} {points})"
+
+    def as_data(self) -> dict:
+        """The verdict as JSON can hold it."""
+        return {
+            "exercise": self.exercise,
+            "kind": self.kind,
+            "points": self.points,
+            "out_of": self.out_of,
+            "source": self.source,
+        }
+
+    def as_html(self) -> str:
+        """A box with a coloured edge; readable on light and dark pages."""
+        colour = {"passed": "#2e8b57", "not attempted": "#888888"}.get(self.kind, "#c2571a")
+        parts = [f"<b>{self._sign()} {html.escape(self._title())}</b>"]
+        if self.code:
+            parts.append(f"<pre style='margin:4px 0'>{html.escape(self.code)}</pre>")
+        if self.message:
+            parts.append(f"<div>{_inline(self.message)}</div>")
+        if self.maps is not None:
+            parts.append(_maps_as_html(*self.maps))
+        style = f"border-left:5px solid {colour};padding:6px 12px;margin:4px 0"
+        return f"<div style='{style}'>{''.join(parts)}</div>"
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {"text/plain": str(self), "text/html": self.as_html(), MIME: self.as_data()}
+
+
+def show(feedback: Feedback) -> None:
+    """Displays it in Jupyter, prints it elsewhere."""
+    from IPython import get_ipython
+    from IPython.display import display
+
+    if get_ipython() is None:
+        print(feedback)
+    else:
+        display(feedback)
+
+
+def _inline(text):
+    """Escaped for HTML, with `code` in backticks set as code."""
+    pieces = html.escape(text).split("`")
+    for number in range(1, len(pieces) - 1, 2):
+        pieces[number] = f"<code>{pieces[number]}</code>"
+    return "".join(pieces)
+
+
+def worth_drawing(got, expected) -> tuple[np.ndarray, np.ndarray] | None:
+    """The two arrays as maps (H, W), if they are maps, or a stack whose first differing map is.
+
+    None for anything else, and for maps too small to be looked at.
+    """
+    if got is None or expected.dtype.kind not in "fiub" or min(expected.shape[-2:] or (0,)) < 4:
+        return None
+    if expected.ndim < 2:
+        return None
+    shape = (-1, *expected.shape[-2:])
+    got, expected = got.reshape(shape).astype(float), expected.reshape(shape).astype(float)
+    with np.errstate(invalid="ignore"):
+        differs = [not np.allclose(a, b, equal_nan=True) for a, b in zip(got, expected)]
+    first = differs.index(True) if True in differs else 0
+    return got[first], expected[first]
+
+
+def _maps_as_html(got, expected):
+    """Got, expected and their difference as one small picture."""
+    import matplotlib.pyplot as plt
+
+    low, high = np.nanmin(expected), np.nanmax(expected)
+    gap = got - expected
+    finite = np.abs(gap[np.isfinite(gap)])
+    reach = finite.max() if finite.size else 1.0
+    figure, axes = plt.subplots(1, 3, figsize=(6, 2.1), layout="constrained")
+    for axis, title, image, limits, colours in (
+        (axes[0], "yours", got, (low, high), "viridis"),
+        (axes[1], "expected", expected, (low, high), "viridis"),
+        (axes[2], "difference", gap, (-reach, reach), "RdBu_r"),
+    ):
+        axis.imshow(image, vmin=limits[0], vmax=limits[1], cmap=colours)
+        axis.set_title(title, fontsize=9)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80)
+    plt.close(figure)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    alt = "Three maps: your answer, the expected one, and their difference."
+    return f"<img alt='{alt}' src='data:image/png;base64,{data}' style='background:white'>"

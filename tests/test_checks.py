@@ -1,0 +1,373 @@
+"""The machinery of checks, tried on exercises made up here."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from course_utils.exercises import CheckFailed, check
+from course_utils.exercises.engine import feedback as feedbacks
+from course_utils.exercises.engine.calls import make_probes, seeded
+from course_utils.exercises.engine.checks import source_hash
+from course_utils.exercises.engine.compare import difference
+
+
+def _maps(random):
+    return [(torch.rand(5, 7), 2.0), (torch.rand(9, 4), 3.0)]
+
+
+@check(points=3, probes=_maps)
+def scaled(heatmap, factor):
+    """A heat map (H, W) times a factor."""
+    return heatmap * factor
+
+
+@scaled.mistake("You added the factor; multiply by it.")
+def _added(heatmap, factor):
+    return heatmap + factor
+
+
+def _networks(random):
+    layers = nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5), nn.ReLU()).eval()
+    return [(layers, torch.rand(2, 4)), (layers, torch.rand(5, 4))]
+
+
+@check(points=1, probes=_networks)
+def output(model, x):
+    """What a network says."""
+    with torch.no_grad():
+        return model(x)
+
+
+# ---------------------------------------------------------------------------- kinds of feedback
+
+
+def test_passed_is_the_only_success():
+    feedback = scaled.review(lambda heatmap, factor: factor * heatmap)
+    assert (feedback.kind, feedback.points, feedback.out_of) == ("passed", 3, 3)
+    assert str(feedback) == "✓ scaled: passed (3 of 3 points)"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in feedbacks.TITLES if kind != "passed"])
+def test_nothing_else_looks_like_success(kind):
+    feedback = feedbacks.Feedback("scaled", kind, "Some advice.", 3)
+    assert feedback.points == 0 and not feedback.passed
+    for shown in (str(feedback), feedback.as_html()):
+        assert "✓" not in shown and "0 of 3" in shown
+    assert ">passed" not in feedback.as_html() and "#2e8b57" not in feedback.as_html()
+
+
+def test_a_kind_of_feedback_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="no feedback of the kind 'great'"):
+        feedbacks.Feedback("scaled", "great", "", 3)
+
+
+def raises_inside(heatmap, factor):
+    product = heatmap * factor
+    return product @ torch.ones(99, 99)
+
+
+def test_an_error_shows_the_learners_own_line_and_a_cause():
+    feedback = scaled.review(raises_inside)
+    assert feedback.kind == "raised"
+    assert feedback.code.endswith("return product @ torch.ones(99, 99)")
+    assert "shapes" in feedback.message and "RuntimeError" in feedback.message
+
+
+def helper(tensor):
+    return tensor.nonsense()
+
+
+def test_the_line_may_stand_in_a_function_that_the_answer_calls():
+    feedback = scaled.review(lambda heatmap, factor: helper(heatmap))
+    assert feedback.code.endswith("return tensor.nonsense()")
+
+
+def misspelt(heatmap, factor):
+    return heatmapp * factor  # noqa: F821
+
+
+def used_too_early(heatmap, factor):
+    if factor < 0:
+        result = heatmap
+    return result
+
+
+def none_in_the_middle(heatmap, factor):
+    return [].sort().shape
+
+
+def needs_gradient(heatmap, factor):
+    return torch.autograd.grad(heatmap.sum(), heatmap)[0]
+
+
+def two_gradients(heatmap, factor):
+    x = heatmap.clone().requires_grad_()
+    score = (x * x).sum()
+    return torch.autograd.grad(score, x)[0] + torch.autograd.grad(score, x)[0]
+
+
+def ends_everything(heatmap, factor):
+    sys.exit(0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (misspelt, "heatmapp misspelt"),
+        (used_too_early, "before it gets its value"),
+        (none_in_the_middle, "is None"),
+        (needs_gradient, "requires_grad_"),
+        (two_gradients, "run the network again"),
+        (ends_everything, "return its answer"),
+        (lambda heatmap: heatmap, "called with 2 arguments, but yours is <lambda>(heatmap)"),
+        (lambda heatmap, factor: heatmap[99], "index is too large"),
+        (
+            lambda heatmap, factor: (heatmap.requires_grad_() * 2).numpy(),
+            "detach",
+        ),
+    ],
+)
+def test_likely_causes(answer, words):
+    feedback = scaled.review(answer)
+    assert feedback.kind == "raised" and words in feedback.message, str(feedback)
+
+
+def test_none_asks_for_the_return():
+    def forgot(heatmap, factor):
+        heatmap * factor
+
+    feedback = scaled.review(forgot)
+    assert feedback.kind == "wrong type" and "`return`" in feedback.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (lambda m, f: (m * f).numpy(), "wrong type", "a NumPy array of shape (5, 7)"),
+        (lambda m, f: (m * f).T, "wrong shape", "shape (7, 5); expected (5, 7)"),
+        (lambda m, f: (m * f).int(), "wrong dtype", "torch.int32; expected torch.float32"),
+        (lambda m, f: (m * f).to("meta"), "wrong device", "meta; expected cpu"),
+        (lambda m, f: m * float("nan"), "NaN", "35 of 35 values"),
+        (lambda m, f: m * f + 0.5 * (m == m.max()), "wrong values", "1 wrong values of 35"),
+    ],
+)
+def test_what_is_wrong_with_the_answer(answer, kind, words):
+    feedback = scaled.review(answer)
+    assert feedback.kind == kind and words in feedback.message, str(feedback)
+
+
+def test_a_known_mistake_gets_its_hint():
+    feedback = scaled.review(lambda heatmap, factor: factor + heatmap)
+    assert feedback.kind == "known mistake"
+    assert feedback.message == "You added the factor; multiply by it."
+
+
+def test_changing_the_input_is_noticed_and_names_it():
+    def in_place(heatmap, factor):
+        heatmap *= factor
+        return heatmap
+
+    feedback = scaled.review(in_place)
+    assert feedback.kind == "changed input" and "`heatmap`" in feedback.message
+
+
+def left_in_training_mode(model, x):
+    result = output.reference(model, x)
+    model.train()
+    return result
+
+
+def left_a_hook(model, x):
+    model[0].register_forward_hook(lambda *_: None)
+    return output.reference(model, x)
+
+
+def left_gradients(model, x):
+    result = model(x)
+    result.sum().backward()
+    return result.detach()
+
+
+def froze_it(model, x):
+    model.requires_grad_(False)
+    return output.reference(model, x)
+
+
+def changed_weights(model, x):
+    result = output.reference(model, x)
+    model[0].weight.data.zero_()
+    return result
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (left_in_training_mode, "another mode"),
+        (left_a_hook, "handle.remove()"),
+        (left_gradients, "torch.autograd.grad"),
+        (froze_it, "requires_grad"),
+        (changed_weights, "copy of the network"),
+    ],
+)
+def test_what_is_left_behind_on_a_network_is_noticed(answer, words):
+    feedback = output.review(answer)
+    assert feedback.kind == "changed input" and words in feedback.message, str(feedback)
+    assert "`model`" in feedback.message
+
+
+def test_a_result_instead_of_a_function():
+    feedback = scaled.review(torch.ones(3))
+    assert feedback.kind == "wrong type" and "`check.scaled(scaled)`" in feedback.message
+
+
+# ---------------------------------------------------------------------------- comparing
+
+
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        (1.0, torch.tensor(1.0)),
+        (1.0, 1),
+        (3, np.int64(3)),
+        (True, np.True_),
+        ((1.0, 2.0), [1.0, 2.0]),
+        (torch.ones(3), torch.ones(3, dtype=torch.float64)),
+        (np.array([1.0, np.nan]), np.array([1.0, np.nan])),
+        (torch.tensor([float("inf")]), torch.tensor([float("inf")])),
+        ({"a": torch.zeros(2)}, {"a": torch.zeros(2)}),
+        ("zebra", "zebra"),
+        (torch.tensor([True]), torch.tensor([True])),
+        (torch.zeros(0), torch.zeros(0)),
+        (None, None),
+    ],
+)
+def test_answers_that_agree(expected, got):
+    assert difference(expected, got) is None
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "kind"),
+    [
+        (1.0, 1.001, "values"),
+        (1.0, float("nan"), "NaN"),
+        (3, 3.0, "type"),
+        (True, 1, "type"),
+        ((1.0, 2.0), (1.0,), "shape"),
+        ((1.0, torch.ones(2)), (1.0, torch.zeros(2)), "values"),
+        ({"a": 1.0}, {"b": 1.0}, "shape"),
+        ({"a": 1.0}, {"a": 2.0}, "values"),
+        ("zebra", "cat", "values"),
+        (torch.tensor([True]), torch.tensor([1]), "dtype"),
+        (torch.ones(2), torch.tensor([1.0, float("inf")]), "values"),
+        (np.array(["a"]), np.array(["b"]), "values"),
+        (torch.ones(2), None, "type"),
+        (torch.ones(2), object(), "type"),
+    ],
+)
+def test_answers_that_differ(expected, got, kind):
+    assert difference(expected, got).kind == kind
+
+
+def test_a_nested_difference_is_located():
+    message = difference((1.0, {"zebra": 2.0}), (1.0, {"zebra": 3.0})).message
+    assert "'zebra'" in message and "is 3; expected 2" in message
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(TypeError, match="can't compare a object"):
+        difference(object(), object())
+
+
+# ---------------------------------------------------------------------------- showing
+
+
+def test_wrong_maps_are_drawn():
+    shown = scaled.review(lambda heatmap, factor: heatmap).as_html()
+    assert "<img alt='Three maps" in shown and "data:image/png;base64," in shown
+
+
+def test_learners_text_is_escaped():
+    def script(heatmap, factor):
+        raise ValueError("<script>alert(1)</script>")
+
+    shown = scaled.review(script).as_html()
+    assert "<script>" not in shown and "&lt;script&gt;" in shown
+
+
+def test_outside_of_jupyter_it_prints(capsys):
+    scaled(scaled.reference)
+    assert capsys.readouterr().out == "✓ scaled: passed (3 of 3 points)\n"
+
+
+def test_in_jupyter_it_displays_text_html_and_data(monkeypatch):
+    bundles = []
+    monkeypatch.setattr("IPython.get_ipython", object)
+    monkeypatch.setattr(
+        "IPython.display.display", lambda item: bundles.append(item._repr_mimebundle_())
+    )
+    scaled(_added)
+    assert bundles[0]["text/plain"].startswith("✗ scaled: not yet (0 of 3 points)")
+    assert "multiply by it" in bundles[0]["text/html"]
+    data = bundles[0][feedbacks.MIME]
+    assert data["kind"] == "known mistake" and data["points"] == 0
+    assert data["source"] == source_hash(_added)
+
+
+def test_lenient_never_raises_and_strict_does(monkeypatch, capsys):
+    monkeypatch.delenv("COURSE_STRICT", raising=False)
+    scaled(_added)
+    monkeypatch.setenv("COURSE_STRICT", "1")
+    scaled(scaled.reference)
+    with pytest.raises(CheckFailed, match="multiply by it"):
+        scaled(_added)
+    assert capsys.readouterr().out.count("multiply by it") == 2
+
+
+def test_the_solution_is_the_reference_without_its_decorator(capsys):
+    scaled.solution()
+    assert capsys.readouterr().out.startswith("def scaled(heatmap, factor):")
+
+
+def test_the_source_hash_ignores_trailing_space_only():
+    assert source_hash(_added) != source_hash(raises_inside)
+    assert source_hash(len) is None
+
+
+# ---------------------------------------------------------------------------- randomness
+
+
+def test_probes_are_the_same_every_time_and_other_ones_for_another_seed():
+    first, again, other = (make_probes(_maps, seed)[0][0] for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_a_check_does_not_disturb_the_notebooks_random_numbers():
+    torch.manual_seed(0)
+    np.random.seed(0)
+    expected = torch.rand(1), np.random.rand()
+    torch.manual_seed(0)
+    np.random.seed(0)
+    scaled.review(lambda heatmap, factor: heatmap * torch.rand(1) * np.random.rand())
+    assert (torch.rand(1), np.random.rand()) == expected
+
+
+def test_random_answers_meet_the_same_random_numbers():
+    @check(points=1, probes=_maps)
+    def noisy(heatmap, factor):
+        """The map with noise."""
+        return heatmap + factor * torch.randn_like(heatmap)
+
+    assert noisy.review(lambda m, f: torch.randn(m.shape) * f + m).passed
+    with seeded(3):
+        first = torch.rand(1)
+    with seeded(3):
+        assert torch.equal(torch.rand(1), first)
+
+
+def test_importing_the_package_stays_cheap():
+    code = "import sys, course_utils; sys.exit('course_utils.exercises' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

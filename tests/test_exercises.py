@@ -1,0 +1,129 @@
+"""Every exercise of the course: what its check must accept, and what it must refuse."""
+
+import ast
+import inspect
+import random as python_random
+
+import numpy as np
+import pytest
+import torch
+
+from course_utils.exercises import all_checks
+from course_utils.exercises.engine.calls import call_on_probes, make_probes
+from course_utils.exercises.engine.checks import SEED
+
+CHECKS = {
+    f"{module}.{name}": check
+    for module, checks in all_checks().items()
+    for name, check in checks.items()
+}
+OTHER_SEEDS = (1, 2)
+
+every_exercise = pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS.keys())
+
+
+def test_there_are_exercises():
+    assert len(CHECKS) >= 4
+
+
+@every_exercise
+def test_the_reference_passes(check):
+    for seed in (SEED, *OTHER_SEEDS):
+        feedback = check.review(check.reference, seed)
+        assert feedback.passed, str(feedback)
+        assert feedback.points == check.points > 0
+
+
+@every_exercise
+def test_the_reference_changes_nothing(check):
+    assert [
+        o.changed for o in call_on_probes(check.reference, check.probes, SEED) if o.changed
+    ] == []
+
+
+@every_exercise
+def test_each_known_mistake_fails_with_its_own_hint(check):
+    assert len(check.mistakes) >= 3
+    hints = [mistake.hint for mistake in check.mistakes]
+    assert len(set(hints)) == len(hints)
+    for mistake in check.mistakes:
+        for seed in (SEED, *OTHER_SEEDS):
+            feedback = check.review(mistake.function, seed)
+            assert (feedback.kind, feedback.points) == ("known mistake", 0), (
+                f"{mistake.function.__name__}, seed {seed}: {feedback}"
+            )
+            assert feedback.message == mistake.hint
+
+
+@every_exercise
+def test_hints_are_sentences(check):
+    for mistake in check.mistakes:
+        assert mistake.hint.endswith((".", "?", "!", "`")) and len(mistake.hint.split()) >= 6
+
+
+@every_exercise
+def test_unwritten_answers_score_nothing(check):
+    def stub(*arguments):
+        """What to do."""
+        # YOUR CODE HERE
+        raise NotImplementedError()
+
+    def empty(*arguments):
+        """What to do."""
+
+    def ellipsis(*arguments): ...
+
+    for answer in (stub, empty, ellipsis):
+        feedback = check.review(answer)
+        assert (feedback.kind, feedback.points) == ("not attempted", 0)
+
+
+@every_exercise
+def test_returning_none_scores_nothing(check):
+    def nothing(*arguments):
+        len(arguments)
+
+    feedback = check.review(nothing)
+    assert feedback.points == 0 and not feedback.passed
+    assert "return" in feedback.message
+
+
+@every_exercise
+def test_returning_an_argument_never_passes(check):
+    for position in range(len(make_probes(check.probes, SEED)[0])):
+        feedback = check.review(lambda *arguments, i=position: arguments[i])
+        assert not feedback.passed and feedback.points == 0
+
+
+@every_exercise
+def test_is_tried_on_several_calls(check):
+    assert len(make_probes(check.probes, SEED)) >= 2
+
+
+@every_exercise
+def test_a_right_answer_for_one_call_alone_fails(check):
+    """Hard-coded results of the visible calls don't help with others."""
+    remembered = iter(call_on_probes(check.reference, check.probes, SEED))
+    feedback = check.review(lambda *arguments: next(remembered).value, seed=1)
+    assert not feedback.passed
+
+
+def test_the_order_of_the_checks_does_not_matter():
+    def verdicts(order):
+        found = {}
+        for name in order:
+            check = CHECKS[name]
+            answers = [check.reference, *(mistake.function for mistake in check.mistakes)]
+            found[name] = [str(check.review(answer)) for answer in answers]
+            torch.rand(3), np.random.rand(), python_random.random()
+        return found
+
+    names = list(CHECKS)
+    assert verdicts(names) == verdicts(names[::-1])
+
+
+@every_exercise
+def test_reference_has_a_docstring_and_plain_arguments(check):
+    assert len(inspect.getdoc(check.reference) or "") > 20
+    tree = ast.parse(inspect.getsource(check.reference))
+    assert isinstance(tree.body[0], ast.FunctionDef)

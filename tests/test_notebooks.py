@@ -1,10 +1,14 @@
 """House rules for the notebooks: one clean run, described figures, readable sizes."""
 
+import ast
+import inspect
 import re
 from pathlib import Path
 
 import nbformat
 import pytest
+
+from course_utils.exercises import all_checks
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
@@ -77,6 +81,60 @@ def test_solutions_and_checks_come_in_pairs(path):
     solutions = [cell.grade_id for cell in graded if cell.solution]
     checks = [cell.grade_id for cell in graded if cell.grade and not cell.solution]
     assert checks == [f"check_{name}" for name in solutions]
+
+
+def test_every_check_cell_calls_the_check_of_its_exercise(path):
+    notebook = read(path)
+    module = path.stem.split("_", 1)[1]
+    code = "\n".join(cell.source for cell in code_cells(notebook))
+    assert f"from course_utils.exercises import {module} as check" in code
+    registered = all_checks()[module]
+    graded = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")]
+    names = [cell.metadata.nbgrader.grade_id.removeprefix("check_") for cell in graded]
+    assert sorted(names) == sorted(registered), "one check cell for each exercise of the module"
+    assert 3 <= len(names) <= 6
+    for name, cell in zip(names, graded):
+        assert cell.source == f"check.{name}({name})"
+        assert cell.metadata.nbgrader.points == registered[name].points
+
+
+def test_solutions_have_the_signature_of_the_reference_and_markers(path):
+    registered = all_checks()[path.stem.split("_", 1)[1]]
+    for cell in read(path).cells:
+        if cell.metadata.get("nbgrader", {}).get("solution"):
+            name = cell.metadata.nbgrader.grade_id
+            definitions = [
+                node
+                for node in ast.parse(cell.source).body
+                if isinstance(node, ast.FunctionDef) and node.name == name
+            ]
+            given = [argument.arg for argument in definitions[0].args.args]
+            assert given == list(inspect.signature(registered[name].reference).parameters)
+            assert cell.source.count("### BEGIN SOLUTION") == 1
+            assert cell.source.count("### END SOLUTION") == 1
+            assert ast.get_docstring(definitions[0])
+
+
+def test_links_to_files_and_notebooks_resolve(path):
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\(([^)#\s]+)", cell.source):
+                if "://" not in target:
+                    assert (path.parent / target).exists(), target
+
+
+def test_names_the_next_notebook_and_its_references(path):
+    ending = "\n".join(cell.source for cell in read(path).cells[-3:])
+    assert "**References.**" in ending
+    if not path.stem.startswith("12"):
+        assert "**Next:**" in ending
+
+
+def test_mentions_captum_and_where_it_misleads(path):
+    text = "\n".join(c.source for c in read(path).cells if c.cell_type == "markdown")
+    for title in ("## The same with Captum", "## Where it misleads", "## What to remember"):
+        assert title in text
+    assert text.count("### Exercise") == len(re.findall(r"### Exercise \d+ · ", text))
 
 
 def test_uses_no_rainbow_colour_map(path):

@@ -75,6 +75,7 @@ def picture_grid(
     colours: one colour of each title
     """
     pictures = list(pictures)
+    titles = None if titles is None else list(titles)
     columns = min(columns or len(pictures), len(pictures))
     count = -(-len(pictures) // columns)
     height = size * (1.18 if titles is not None else 1.02)

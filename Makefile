@@ -7,10 +7,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # Tests and notebooks run JOBS at a time, so each gets one thread.
-PARALLEL := OMP_NUM_THREADS=1 JUPYTER_PREFER_ENV_PATH=1
+# COURSE_STRICT makes a check raise where its answer is wrong.
+PARALLEL := OMP_NUM_THREADS=1 JUPYTER_PREFER_ENV_PATH=1 COURSE_STRICT=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run learn test lint format data train clean
+.PHONY: help run learn progress test lint format data train clean
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1|/' | \
@@ -19,19 +20,23 @@ help:  ## show this list
 run: $(READY)  ## execute all notebooks; results and HTML in build/
 	@$(BIN)/course run --jobs $(JOBS)
 
-learn: $(READY)  ## make your own copy of the notebooks in learner/ and open JupyterLab
+learn: $(READY)  ## make or update your own notebooks in learner/ and open JupyterLab
 	@$(BIN)/course learn
 
-test: $(READY)  ## unit tests, then every notebook, then the style check
+progress: $(READY)  ## show which exercises you have passed
+	@$(BIN)/course progress
+
+test: $(READY)  ## unit tests, then every notebook twice, then the style check
 	@status=0; times=; \
 	part() { \
 	  title=$$1; shift; printf '\n== %s\n' "$$title"; began=$$(date +%s); result=passed; \
 	  "$$@" || { result=FAILED; status=1; }; \
-	  times="$$times$$(printf '%-12s %-6s %4d s' "$$title" $$result $$(($$(date +%s) - began)))\n"; \
+	  times="$$times$$(printf '%-24s %-6s %4d s' "$$title" $$result $$(($$(date +%s) - began)))\n"; \
 	}; \
 	part 'unit tests' env $(PARALLEL) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests; \
-	part 'notebooks' env $(PARALLEL) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile \
-	  --nbval-lax --nbval-current-env --nbval-cell-timeout 600 notebooks; \
+	part 'notebooks, compared' env $(PARALLEL) $(BIN)/python -m pytest -q -n $(JOBS) \
+	  --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout 600 notebooks; \
+	part 'notebooks, with QUICK' env $(PARALLEL) $(BIN)/course run -p QUICK True --out build/quick --jobs $(JOBS); \
 	part 'style' $(MAKE) --no-print-directory lint; \
 	printf "\n$$times"; exit $$status
 

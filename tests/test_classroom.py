@@ -12,21 +12,28 @@ import pytest
 
 from course_utils.classroom import UsageError, find_notebooks
 from course_utils.classroom.command import main
-from course_utils.classroom.learn import copy_notebooks
 from course_utils.classroom.run import choose_parameters, declared_parameters
 
+WRONG = """from course_utils.exercises import the_tank_legend as check
+check.swap(lambda picture, donor, mask: picture)"""
 FAILING = {
     "raises": "1 / 0",
     "leaves": "import sys; sys.exit(0)",
     "dies": "import os; os._exit(0)",
     "hangs": "import time; time.sleep(60)",
     "syntax": "for for",
+    "wrong": WRONG,
 }
+CHECKS = """
+from course_utils.exercises import the_tank_legend as check
+check.swap(check.swap.reference)
+"""
 WORKING = {
     "works": "answer = 42; answer",
     "folder": "import pathlib; assert pathlib.Path('works.ipynb').exists()",
     "parameters": "assert SIZE == 64 and NAME == 'coffee', (SIZE, NAME)",
     "expected": "1 / 0",
+    "checks": CHECKS,
 }
 
 
@@ -53,6 +60,9 @@ def finished(tmp_path_factory):
             folder / f"{name}.ipynb", "SIZE = 128\nNAME = 'chelsea'", source, "print('end')", "",
             tags=tags,
         )  # fmt: skip
+    add_check(folder / "checks.ipynb", "swap", 2)
+    add_check(folder / "checks.ipynb", "paste", 3)
+    add_check(folder / "wrong.ipynb", "swap", 2)
     command = [sys.executable, "-m", "course_utils.classroom.command", "run"]
     command += [str(path) for path in sorted(folder.glob("*.ipynb"))]
     command += ["-p", "SIZE", "64", "-p", "NAME", "coffee", "--timeout", "8", "--jobs", "3"]
@@ -63,10 +73,20 @@ def finished(tmp_path_factory):
     return process, out
 
 
+def add_check(path, name, number):
+    """Gives a code cell the metadata of an exercise's check."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[number].metadata["nbgrader"] = {
+        "grade_id": f"check_{name}", "grade": True, "solution": False, "locked": True,
+        "points": 1, "schema_version": 3, "task": False,
+    }  # fmt: skip
+    nbformat.write(notebook, path)
+
+
 def verdict(finished, name):
     """The last column of a notebook's line in the table."""
     table = finished[0].stdout.split("seconds  result")[1]
-    found = re.search(rf"^{name} +\d+ +[\d.]+  (.+)$", table, flags=re.MULTILINE)
+    found = re.search(rf"^{name} +\d+ +\S+ +[\d.]+  (.+)$", table, flags=re.MULTILINE)
     assert found, finished[0].stdout + finished[0].stderr
     return found[1]
 
@@ -84,6 +104,7 @@ def test_notebooks_that_work(finished, name):
         ("dies", r"code cell 2 \(import os; os._exit\(0\)\) killed its kernel"),
         ("hangs", r"code cell 2 \(import time; time.sleep\(60\)\) took more than 8 s"),
         ("syntax", r"code cell 2 \(for for\) raised SyntaxError: .+"),
+        ("wrong", r"code cell 2 \(from course_utils.+\) raised CheckFailed: ✗ swap: .+"),
     ],
 )
 def test_the_failing_cell_is_named(finished, name, failure):
@@ -93,7 +114,14 @@ def test_the_failing_cell_is_named(finished, name, failure):
 def test_the_exit_status_and_the_count(finished):
     process, _ = finished
     assert process.returncode == 1
-    assert "4 of 9 notebooks ran to the end" in process.stdout
+    assert "5 of 11 notebooks ran to the end" in process.stdout
+
+
+def test_the_table_counts_passed_checks(finished):
+    table = finished[0].stdout.split("seconds  result")[1]
+    assert re.search(r"^checks +3 +1/2 ", table, re.MULTILINE), table
+    assert re.search(r"^wrong +3 +0/1 ", table, re.MULTILINE), table
+    assert re.search(r"^works +\d+ +- ", table, re.MULTILINE), table
 
 
 def test_executed_notebooks_and_html_are_written(finished):
@@ -163,43 +191,3 @@ def test_impossible_numbers_are_refused(option, capsys):
         main(["run", *option])
     assert raised.value.code == 2
     assert option[0] in capsys.readouterr().err
-
-
-# ---------------------------------------------------------------------------- learners' copies
-
-
-def test_copies_have_no_outputs_and_are_never_overwritten(tmp_path):
-    masters = [write_notebook(tmp_path / "01_first.ipynb", "1 + 1")]
-    notebook = nbformat.read(masters[0], as_version=4)
-    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="2")]
-    notebook.cells[1].execution_count = 1
-    nbformat.write(notebook, masters[0])
-
-    (copy,) = copy_notebooks(tmp_path / "learner", masters)
-    cell = nbformat.read(copy, as_version=4).cells[1]
-    assert cell.outputs == [] and cell.execution_count is None and cell.source == "1 + 1"
-    assert nbformat.read(masters[0], as_version=4).cells[1].outputs, "the master must stay whole"
-
-    copy.write_text("my own work")
-    masters.append(write_notebook(tmp_path / "02_second.ipynb", "2"))
-    assert [path.name for path in copy_notebooks(tmp_path / "learner", masters)] == [
-        "02_second.ipynb"
-    ]
-    assert copy.read_text() == "my own work"
-
-
-def test_jupyterlab_is_opened_on_the_copies(tmp_path, monkeypatch):
-    from course_utils.classroom import learn
-
-    calls = []
-    monkeypatch.setattr(learn, "copy_notebooks", list)
-    monkeypatch.setattr(learn, "find_notebooks", list)
-    monkeypatch.setattr(learn.subprocess, "call", lambda command, **_: calls.append(command) or 0)
-    monkeypatch.setattr(learn.os, "geteuid", lambda: 1000, raising=False)
-    assert main(["learn", "--no-browser"]) == 0
-    assert main(["learn"]) == 0
-    assert calls[0][1:] == ["-m", "jupyterlab", str(learn.LEARNER), "--no-browser"]
-    assert calls[1] == calls[0][:-1]
-    monkeypatch.setattr(learn.os, "geteuid", lambda: 0, raising=False)
-    assert main(["learn"]) == 0
-    assert calls[2] == [*calls[1], "--allow-root"]

@@ -24,6 +24,7 @@ def _parser():
     commands = parser.add_subparsers(dest="name", required=True, metavar="command")
     _add_run(commands)
     _add_learn(commands)
+    _add_progress(commands)
     return parser
 
 
@@ -58,9 +59,19 @@ def _add_run(commands):
 
 def _add_learn(commands):
     parser = _add_command(
-        commands, _learn, "learn", "make your own copy of the notebooks and open JupyterLab"
+        commands,
+        _learn,
+        "learn",
+        "make or update your own copy of the notebooks and open JupyterLab",
     )
     parser.add_argument("--no-browser", action="store_true", help="only print JupyterLab's address")
+
+
+def _add_progress(commands):
+    parser = _add_command(commands, _progress, "progress", "show which exercises are passed")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=ROOT / "learner", help="instead of learner/"
+    )
 
 
 def _add_command(commands, work, name, summary):
@@ -91,6 +102,12 @@ def _learn(options):
     from course_utils.classroom.learn import learn
 
     return learn(browser=not options.no_browser)
+
+
+def _progress(options):
+    from course_utils.classroom.progress import progress
+
+    return progress(options.folder)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,23 @@
 """`course learn`: a copy of the notebooks to work in, opened in JupyterLab.
 
 The copies live in `learner/`, which git ignores, so updating the course never conflicts with
-what somebody wrote, and what somebody wrote is never overwritten.
+what somebody wrote, and what somebody wrote is never lost.
 """
 
 import os
 import subprocess
 import sys
+from collections import Counter
 
-import nbformat
-
-from course_utils.classroom import ROOT, find_notebooks
+from course_utils.classroom import ROOT, UsageError, find_notebooks
+from course_utils.classroom.copies import update_copy
 
 LEARNER = ROOT / "learner"
 
 
 def learn(browser=True):
-    """Copies what is missing and runs JupyterLab until it is stopped -> its exit status."""
-    copied = copy_notebooks()
-    total = len(find_notebooks())
-    print(f"{len(copied)} of {total} notebooks copied to {LEARNER}; your own were left alone.")
+    """Makes or updates the copies and runs JupyterLab until it is stopped -> its exit status."""
+    update_all()
     command = [sys.executable, "-m", "jupyterlab", str(LEARNER)]
     if not browser:
         command.append("--no-browser")
@@ -32,23 +30,18 @@ def learn(browser=True):
         return 0  # Ctrl-C is how JupyterLab is stopped
 
 
-def copy_notebooks(folder=LEARNER, masters=None):
-    """Copies the masters that `folder` lacks, without their outputs -> the new paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    copied = []
-    for master in masters or find_notebooks():
-        copy = folder / master.name
-        if not copy.exists():
-            nbformat.write(_without_outputs(nbformat.read(master, as_version=4)), copy)
-            copied.append(copy)
-    return copied
-
-
-def _without_outputs(notebook):
-    """The notebook as if no cell had run yet."""
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-            cell.metadata.pop("execution", None)
-    notebook.metadata.pop("widgets", None)
-    return notebook
+def update_all(folder=LEARNER, masters=None):
+    """Makes or updates every copy and says what happened -> the updates."""
+    try:
+        updates = [update_copy(master, folder) for master in masters or find_notebooks()]
+    except OSError as error:
+        raise UsageError(f"The copies can't be written to {folder}: {error}.") from None
+    count = Counter(update.action for update in updates)
+    print(
+        f"{folder}: {count['new']} notebooks new, {count['updated']} updated with your answers in"
+        f" them, {count['unchanged']} as they were."
+    )
+    for update in updates:
+        if update.kept:
+            print(f"Your old {update.path.name} is kept as {update.kept.name}: {update.doubt}.")
+    return updates

@@ -31,6 +31,8 @@ class Result:
     name: str
     cells: int
     """How many code cells it has."""
+    checks: str
+    """How many checks passed, of how many."""
     seconds: float
     failure: str
     """What went wrong, in one sentence; empty if every cell completed."""
@@ -91,6 +93,7 @@ def _set_environment(jobs):
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     threads = max(1, (os.cpu_count() or 1) // jobs)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    os.environ.setdefault("COURSE_STRICT", "1")  # a check that fails is an error of its cell
 
 
 # ---------------------------------------------------------------------------- executing
@@ -141,12 +144,13 @@ def execute(notebook, parameters, out, timeout):
     target.unlink(missing_ok=True)
     crash = _execute(notebook, parameters, target, timeout)
     if not target.exists():
-        return Result(notebook.stem, 0, time.monotonic() - start, f"the notebook {crash}")
+        return Result(notebook.stem, 0, "-", time.monotonic() - start, f"the notebook {crash}")
     executed = nbformat.read(target, as_version=4)
     failure = find_failure(executed, crash)
     _write_html(executed, target.with_suffix(".html"))
     cells = len(list(_code_cells(executed)))
-    return Result(notebook.stem, cells, time.monotonic() - start, failure)
+    checks = count_checks(executed)
+    return Result(notebook.stem, cells, checks, time.monotonic() - start, failure)
 
 
 def _execute(notebook, parameters, target, timeout):
@@ -190,11 +194,25 @@ def find_failure(executed, crash=""):
     for title, cell in cells.items():
         error = _unexpected_error(cell)
         if error:
-            return f"{title} raised {error.ename}: {error.evalue}"
+            return f"{title} raised {error.ename}: {' '.join(error.evalue.split())}"
         completed = cell.metadata.papermill.status == "completed"
         if not completed or cell.execution_count is None:
             return f"{title} did not complete"
     return ""
+
+
+def count_checks(executed):
+    """How many of a notebook's checks passed, such as "3/4"; "-" if it has none."""
+    from course_utils.classroom.progress import saved_verdict
+
+    names = [
+        cell.metadata.nbgrader.grade_id.removeprefix("check_")
+        for cell in executed.cells
+        if cell.metadata.get("nbgrader", {}).get("grade")
+    ]
+    verdicts = [saved_verdict(executed, name) or {} for name in names]
+    passed = sum(verdict.get("kind") == "passed" for verdict in verdicts)
+    return f"{passed}/{len(names)}" if names else "-"
 
 
 def _code_cells(notebook):
@@ -229,10 +247,11 @@ def _write_html(notebook, path):
 
 def _print_table(results, seconds, out):
     width = max(len(result.name) for result in results)
-    print(f"\n{'notebook':{width}}  cells  seconds  result")
+    print(f"\n{'notebook':{width}}  cells  checks  seconds  result")
     for result in results:
         verdict = result.failure or "ok"
-        print(f"{result.name:{width}}  {result.cells:5}  {result.seconds:7.1f}  {verdict}")
+        numbers = f"{result.cells:5}  {result.checks:>6}  {result.seconds:7.1f}"
+        print(f"{result.name:{width}}  {numbers}  {verdict}")
     failed = sum(bool(result.failure) for result in results)
     count = f"{len(results) - failed} of {len(results)} notebooks ran to the end"
     print(f"\n{count}, in {seconds:.0f} s; see {_short(out)}")

@@ -1,7 +1,6 @@
 """`Check`: compares a learner's function with the reference, and knows the usual mistakes."""
 
 import ast
-import hashlib
 import inspect
 import os
 import textwrap
@@ -10,7 +9,12 @@ from dataclasses import dataclass, field
 
 from course_utils.exercises.engine.calls import Outcome, Probes, call_on_probes
 from course_utils.exercises.engine.compare import Mismatch, difference
-from course_utils.exercises.engine.feedback import Feedback, show, worth_drawing
+from course_utils.exercises.engine.feedback import (
+    Feedback,
+    hash_of_source,
+    show,
+    worth_drawing,
+)
 
 SEED = 20_001
 """Of the probes that learners' answers are tried on; a grader takes a secret one."""
@@ -165,13 +169,11 @@ def is_strict() -> bool:
 
 
 def source_hash(function: Callable) -> str | None:
-    """SHA-256 of a function's source without trailing spaces; None where it has no source."""
+    """The hash of a function's source; None where it has no source."""
     try:
-        source = inspect.getsource(function)
+        return hash_of_source(inspect.getsource(function))
     except (OSError, TypeError):
         return None
-    lines = [line.rstrip() for line in source.splitlines()]
-    return hashlib.sha256("\n".join(lines).rstrip("\n").encode()).hexdigest()
 
 
 def _agree(expected, got, tolerance):

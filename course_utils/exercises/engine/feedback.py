@@ -1,6 +1,7 @@
 """What a learner is told about an answer: as text, as HTML, and as data for `course progress`."""
 
 import base64
+import hashlib
 import html
 import io
 from dataclasses import dataclass, field
@@ -103,6 +104,12 @@ def show(feedback: Feedback) -> None:
         print(feedback)
     else:
         display(feedback)
+
+
+def hash_of_source(source: str) -> str:
+    """SHA-256 of a function's source, whatever spaces end its lines."""
+    lines = [line.rstrip() for line in source.splitlines()]
+    return hashlib.sha256("\n".join(lines).rstrip("\n").encode()).hexdigest()
 
 
 def _inline(text):

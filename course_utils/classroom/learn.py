@@ -8,11 +8,13 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 from course_utils.classroom import ROOT, UsageError, find_notebooks
 from course_utils.classroom.copies import update_copy
 
 LEARNER = ROOT / "learner"
+CONFIG = Path(__file__).resolve().parent / "jupyterlab"
 
 
 def learn(browser=True):
@@ -23,11 +25,20 @@ def learn(browser=True):
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # in a container one often is root
-    environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
     try:
-        return subprocess.call(command, env=environment)
+        return subprocess.call(command, env=_environment())
     except KeyboardInterrupt:
         return 0  # Ctrl-C is how JupyterLab is stopped
+
+
+def _environment():
+    """JupyterLab without nbgrader's buttons for instructors and without a question about news."""
+    paths = [str(CONFIG), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    return {
+        **os.environ,
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "JUPYTER_CONFIG_PATH": os.pathsep.join(paths),
+    }
 
 
 def update_all(folder=LEARNER, masters=None):

@@ -1,0 +1,238 @@
+"""Occlusion: cover a part of the picture, and see how far the score falls.
+
+    grey = classifier.preprocess(fill(picture, "grey"))    # what the patch is cut from
+    heatmap = occlusion_map(model, x, grey, patch=16, stride=4, measure=logit_drop(target))
+
+A patch slides over the picture; under it, pixels come from the `replacement`, an input of the same
+shape: grey, noise, a blurred version, or the same scene rendered without the object. Each pixel of
+the map is the mean drop over all patches that cover it.
+
+Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.2.
+
+Windows follow Captum's `Occlusion`: they start every `stride` pixels, the first at 0, as many as
+needed to cover the last pixel; the last is clipped at the border.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm.auto import tqdm
+
+from course_utils._networks import evaluating
+
+Measure = Callable[[Tensor, Tensor], Tensor]
+"""(output before (1, ...), outputs after (N, ...)) -> how much fell for each of the N, (N,)."""
+
+# ---------------------------------------------------------------------------- fills
+
+FILLS = ("grey", "black", "noise", "blur")
+GREY = (0.45, 0.45, 0.45)
+"""The mean colour of the course's training pictures."""
+
+
+def fill(
+    picture: Tensor, kind: str, grey: tuple = GREY, seed: int = 0, sigma: float = 8.0
+) -> Tensor:
+    """What to cover a picture (3, H, W) in [0, 1] with -> a picture of the same shape.
+
+    kind:  "grey", the mean colour; "black"; "noise", uniform and independent for each value, from
+           `seed`; or "blur", the picture itself, blurred with a Gaussian of `sigma` pixels
+    """
+    if picture.dim() != 3:
+        raise ValueError(f"A picture has the shape (3, H, W), not {tuple(picture.shape)}.")
+    if kind == "grey":
+        return torch.tensor(grey).to(picture)[:, None, None].expand_as(picture).clone()
+    if kind == "black":
+        return torch.zeros_like(picture)
+    if kind == "noise":
+        generator = torch.Generator().manual_seed(seed)
+        return torch.rand(picture.shape, generator=generator).to(picture)
+    if kind == "blur":
+        return _blurred(picture, sigma)
+    raise ValueError(f"There is no fill {kind!r}; there are: {', '.join(FILLS)}.")
+
+
+def _blurred(picture, sigma):
+    """Gaussian blur, one axis after the other; the border is continued by its own pixels."""
+    radius = math.ceil(3 * sigma)
+    offsets = torch.arange(-radius, radius + 1).to(picture)
+    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
+    kernel = (kernel / kernel.sum()).expand(len(picture), 1, 1, -1)
+    for _ in range(2):
+        wide = functional.pad(picture[None], (radius, radius, 0, 0), mode="replicate")
+        picture = functional.conv2d(wide, kernel, groups=len(picture))[0].transpose(1, 2)
+    return picture.contiguous()
+
+
+# ---------------------------------------------------------------------------- windows
+
+
+def windows(height: int, width: int, patch: int, stride: int) -> Tensor:
+    """All positions of the patch -> (N, 4) integers: top, left, bottom, right, row by row.
+
+    Bottom and right are the first row and column that are not covered. Raises ValueError for a
+    patch that does not fit, and for a stride that would leave pixels out.
+    """
+    if stride < 1:
+        raise ValueError(f"stride={stride}: the patch must move by at least 1 pixel.")
+    if not 1 <= patch <= min(height, width):
+        raise ValueError(f"patch={patch}: it must fit into the picture of {height} x {width}.")
+    if stride > patch:
+        raise ValueError(f"stride={stride} is more than patch={patch}: pixels would be left out.")
+    tops = _starts(height, patch, stride)
+    lefts = _starts(width, patch, stride)
+    top, left = (grid.flatten() for grid in torch.meshgrid(tops, lefts, indexing="ij"))
+    bottom, right = (top + patch).clamp(max=height), (left + patch).clamp(max=width)
+    return torch.stack([top, left, bottom, right], 1)
+
+
+def _starts(length, patch, stride):
+    return torch.arange(math.ceil((length - patch) / stride) + 1) * stride
+
+
+def occluded(x: Tensor, replacement: Tensor, places: Tensor) -> Tensor:
+    """Copies of x (1, 3, H, W), one for each window of `places` (N, 4) -> (N, 3, H, W)."""
+    copies = x.expand(len(places), -1, -1, -1).clone(memory_format=torch.channels_last)
+    for copy, (top, left, bottom, right) in zip(copies, places.tolist()):
+        copy[:, top:bottom, left:right] = replacement[0, :, top:bottom, left:right]
+    return copies
+
+
+# ---------------------------------------------------------------------------- measures
+
+
+def logit_drop(target: int) -> Measure:
+    """How far the score of a class falls. The usual measure, and Captum's."""
+    return lambda before, after: before[:, target] - after[:, target]
+
+
+def probability_drop(target: int) -> Measure:
+    """How far its softmax probability falls, in [-1, 1]."""
+    return lambda before, after: before.softmax(1)[:, target] - after.softmax(1)[:, target]
+
+
+def margin_drop(target: int, rival: int | None = None) -> Measure:
+    """How far the score falls against that of a rival class; by default the best other one."""
+
+    def margin(scores):
+        others = scores.clone()
+        others[:, target] = -torch.inf
+        best = others.amax(1) if rival is None else scores[:, rival]
+        return scores[:, target] - best
+
+    return lambda before, after: margin(before) - margin(after)
+
+
+def feature_dip(before: Tensor, after: Tensor) -> Tensor:
+    """For a model that ends at its last feature maps (N, K, h, w): the dip of the worst channel.
+
+    The dip is averaged over all positions of a map; the largest mean of all K channels counts.
+    No class is involved.
+    """
+    return (before - after).mean(dim=(2, 3)).amax(dim=1)
+
+
+# ---------------------------------------------------------------------------- maps
+
+
+def occluded_outputs(
+    model: nn.Module, x: Tensor, replacement: Tensor, places: Tensor, batch: int = 8
+) -> Iterator[Tensor]:
+    """The model's outputs for x covered at each of the windows, a batch of them at a time.
+
+    Only one batch of copies exists at any moment, however many windows there are. Small batches
+    are faster on a CPU, because their feature maps fit into its cache.
+    """
+    with torch.no_grad(), evaluating(model):
+        for part in places.split(batch):
+            yield model(occluded(x, replacement, part))
+
+
+def drops(
+    model: nn.Module,
+    x: Tensor,
+    replacement: Tensor,
+    places: Tensor,
+    measure: Measure,
+    batch: int | None = None,
+    outputs: Callable = occluded_outputs,
+    progress: bool = False,
+) -> Tensor:
+    """How much is lost at each window of `places` (N, 4) -> (N,).
+
+    outputs: who computes the model's outputs; `incremental.occluded_outputs` gives the same, faster
+    Raises ValueError for inputs that do not fit together and for NaN.
+    """
+    _check_inputs(x, replacement)
+    with torch.no_grad(), evaluating(model):
+        before = model(x)
+    values, size = [], () if batch is None else (batch,)
+    with tqdm(total=len(places), disable=not progress, desc="occlusion", unit="patch") as bar:
+        for after in outputs(model, x, replacement, places, *size):
+            values.append(_measured(measure, before, after))
+            bar.update(len(after))
+    return torch.cat(values)
+
+
+def _measured(measure, before, after):
+    try:
+        lost = measure(before, after)
+    except IndexError:
+        classes = before.shape[1]
+        raise ValueError(f"There are only classes 0 to {classes - 1}: check the target.") from None
+    if lost.isnan().any():
+        raise ValueError("The network's output is NaN (not a number) under some patches.")
+    return lost
+
+
+def _check_inputs(x, replacement):
+    if x.dim() != 4 or len(x) != 1:
+        raise ValueError(f"x must be one preprocessed picture (1, 3, H, W), not {tuple(x.shape)}.")
+    if replacement.shape != x.shape:
+        raise ValueError(
+            f"The replacement must have the shape of x, {tuple(x.shape)}, not"
+            f" {tuple(replacement.shape)}: preprocess it as x was."
+        )
+
+
+def to_map(values: Tensor, places: Tensor, height: int, width: int) -> Tensor:
+    """Values (N,) of windows (N, 4) -> (H, W): each pixel the mean over the windows on it.
+
+    The sums are taken in double precision, so that their order does not matter.
+    """
+    total = values.new_zeros(height, width, dtype=torch.float64)
+    count = torch.zeros_like(total)
+    for value, (top, left, bottom, right) in zip(values, places.tolist()):
+        total[top:bottom, left:right] += value
+        count[top:bottom, left:right] += 1
+    return (total / count).to(values.dtype)
+
+
+def occlusion_map(
+    model: nn.Module,
+    x: Tensor,
+    replacement: Tensor,
+    patch: int,
+    stride: int,
+    measure: Measure,
+    batch: int | None = None,
+    outputs: Callable = occluded_outputs,
+    progress: bool = False,
+) -> Tensor:
+    """The occlusion map of one picture, (H, W): positive where covering costs.
+
+    x:           the picture, preprocessed, (1, 3, H, W); any size that the model takes
+    replacement: what shows under the patch, preprocessed, (1, 3, H, W)
+    patch, stride: in pixels, stride <= patch
+    measure:     for instance `logit_drop(target)`
+    batch:       occluded copies at a time, if not the default of `outputs`; memory grows with it,
+                 not with the number of positions
+    """
+    _check_inputs(x, replacement)
+    height, width = x.shape[2:]
+    places = windows(height, width, patch, stride)
+    values = drops(model, x, replacement, places, measure, batch, outputs, progress)
+    return to_map(values, places, height, width)

@@ -1,0 +1,207 @@
+"""Incremental occlusion must give what plain occlusion gives, on every kind of network."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from course_utils import incremental, occlusion
+from course_utils._torchvision import import_torchvision
+from course_utils.classifiers import PlainNet
+from course_utils.occlusion import feature_dip, logit_drop, occlusion_map
+
+
+def pictures(height, width, dtype=torch.float32, seed=1):
+    torch.manual_seed(seed)
+    return (torch.randn(1, 3, height, width, dtype=dtype) for _ in range(2))
+
+
+def gap(model, height, width, patch, stride, dtype=torch.float64, measure=None, batch=None):
+    """The largest difference between the incremental and the plain map, relative to the latter."""
+    model = model.to(dtype).eval()
+    x, replacement = pictures(height, width, dtype)
+    inputs = model, x, replacement, patch, stride, measure or logit_drop(1)
+    plain = occlusion_map(*inputs)
+    fast = occlusion_map(*inputs, batch=batch, outputs=incremental.occluded_outputs)
+    assert plain.abs().max() > 0
+    return ((fast - plain).abs().max() / plain.abs().max().clamp(min=1)).item()
+
+
+def plain_network(*layers, size=(24, 31), classes=3):
+    """Layers followed by pooling over all positions and a linear layer."""
+    torch.manual_seed(0)
+    body = copy.deepcopy(nn.Sequential(*layers)).float()
+    channels = body(torch.zeros(1, 3, *size)).shape[1]
+    return nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+
+
+LAYERS = {
+    "convolution": [nn.Conv2d(3, 5, 3, padding=1)],
+    "without padding": [nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Conv2d(5, 4, 3)],
+    "strides": [nn.Conv2d(3, 5, 5, stride=2, padding=2), nn.ReLU(), nn.Conv2d(5, 4, 3, stride=3)],
+    "stride beyond the kernel": [nn.Conv2d(3, 5, 2, stride=3), nn.ReLU(), nn.Conv2d(5, 4, 3)],
+    "dilation": [nn.Conv2d(3, 5, 3, padding=2, dilation=2), nn.Tanh()],
+    "groups": [nn.Conv2d(3, 6, 3, padding=1), nn.GELU(), nn.Conv2d(6, 6, 3, padding=1, groups=6)],
+    "rectangular": [nn.Conv2d(3, 5, (3, 5), stride=(1, 2), padding=(0, 3))],
+    "max-pool": [nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1)],
+    "average": [nn.Conv2d(3, 5, 3, padding=1), nn.AvgPool2d(2), nn.Sigmoid(), nn.AvgPool2d(3, 1)],
+    "padded average": [nn.AvgPool2d(3, 2, padding=1), nn.Conv2d(3, 4, 3)],
+    "average without the border": [nn.AvgPool2d(3, 2, padding=1, count_include_pad=False)],
+    "ceil mode": [nn.Conv2d(3, 5, 3), nn.MaxPool2d(2, ceil_mode=True), nn.Conv2d(5, 4, 3)],
+    "reflected border": [nn.Conv2d(3, 5, 3, padding=1, padding_mode="reflect"), nn.ReLU()],
+    "same padding": [nn.Conv2d(3, 5, 3, padding="same"), nn.ReLU(), nn.Conv2d(5, 4, 3)],
+    "batch norm": [nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(inplace=True)],
+    "group norm": [nn.Conv2d(3, 6, 3), nn.GroupNorm(2, 6), nn.ReLU(), nn.Conv2d(6, 4, 3)],
+    "transposed": [nn.Conv2d(3, 5, 3), nn.ConvTranspose2d(5, 4, 2, stride=2), nn.ReLU()],
+}
+
+
+@pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS.keys())
+@pytest.mark.parametrize(("patch", "stride"), [(7, 5), (4, 4), (1, 1), (20, 2)])
+def test_every_kind_of_layer(layers, patch, stride):
+    model = plain_network(*layers)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-1, 1)
+            module.running_var.uniform_(0.5, 2)
+    assert gap(model, 24, 31, patch, stride) < 1e-12
+
+
+class Residual(nn.Module):
+    """Sums of all kinds: with and without a layer on the short cut, in place, and a constant."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Conv2d(3, 6, 3, stride=2, padding=1)
+        self.one = nn.Conv2d(6, 6, 3, padding=1)
+        self.two = nn.Conv2d(6, 6, 5, padding=2)
+        self.short = nn.Conv2d(6, 6, 1)
+        self.shift = nn.Parameter(torch.randn(1, 6, 1, 1))
+        self.relu = nn.ReLU(inplace=True)
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x):
+        x = self.relu(self.stem(x))
+        x = self.relu(self.one(x)) + x
+        y = self.two(functional.relu(self.two(x), inplace=True))
+        y += self.short(x)
+        y = y + self.shift
+        y = y + y
+        y = torch.cat([y, x], 1)[:, :6] * y.sigmoid()
+        return self.head(y.mean((2, 3)))
+
+
+@pytest.mark.parametrize(("patch", "stride"), [(6, 3), (11, 7), (3, 3)])
+def test_residual_sums(patch, stride):
+    assert gap(Residual(), 29, 22, patch, stride) < 1e-12
+
+
+@pytest.mark.parametrize("batch", [1, 5, 64])
+def test_the_batch_does_not_matter(batch):
+    assert gap(Residual(), 29, 22, 6, 3, batch=batch) < 1e-12
+
+
+@pytest.mark.parametrize(("patch", "stride"), [(16, 4), (28, 28), (11, 7)])
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("head", ["flatten", "gap"])
+def test_a_course_network(patch, stride, dtype, limit, head):
+    torch.manual_seed(0)
+    model = PlainNet(classes=3, channels=(4, 8, 8, 8, 8, 8), size=64, head=head)
+    assert gap(model, 64, 64, patch, stride, dtype) < limit
+
+
+def test_random_geometries():
+    """Odd kernels, strides, paddings, sizes and patches, drawn at random."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(low, high):
+        return int(torch.randint(low, high + 1, (1,), generator=generator))
+
+    for _ in range(40):
+        kernel, stride = draw(1, 5), draw(1, 3)
+        first = nn.Conv2d(3, 3, kernel, stride, padding=draw(0, kernel // 2))
+        pool_kernel = draw(1, 3)
+        pool = nn.MaxPool2d(pool_kernel, draw(1, 3), padding=draw(0, pool_kernel // 2))
+        second = nn.Conv2d(3, 3, draw(1, 3), draw(1, 2), padding=draw(0, 2))
+        height, width, patch = draw(25, 40), draw(25, 40), draw(1, 18)
+        layers = [first, nn.ReLU(), pool, second, nn.ELU()]
+        model = plain_network(*layers, size=(height, width))
+        assert gap(model, height, width, patch, draw(1, patch)) < 1e-12, (layers, height, width)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("resnet18", 96), ("vgg11", 64), ("mobilenet_v3_small", 64)]
+)
+def test_torchvision_networks(name, size):
+    import_torchvision()
+    from torchvision import models
+
+    torch.manual_seed(0)
+    model = getattr(models, name)(weights=None).eval()
+    before = [module.inplace for module in model.modules() if hasattr(module, "inplace")]
+    assert gap(model, size, size, 24, 24, torch.float32) < 1e-5
+    after = [module.inplace for module in model.modules() if hasattr(module, "inplace")]
+    assert before == after and any(before)
+
+
+def test_feature_maps_as_output():
+    model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(5, 4, 3))
+    assert gap(model, 24, 31, 7, 5, measure=feature_dip) < 1e-12
+
+
+class Undecided(nn.Module):
+    """Asks for a value in the middle, which no tracer can follow."""
+
+    def forward(self, x):
+        return x.mean((2, 3)) if x.sum() > 0 else -x.mean((2, 3))
+
+
+def test_what_cannot_be_traced_is_run_the_plain_way_and_says_so():
+    with pytest.warns(UserWarning, match="can't trace this network"):
+        assert gap(Undecided(), 24, 31, 8, 4) < 1e-12
+
+
+def test_traceable_networks_do_not_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gap(Residual(), 29, 22, 6, 6)
+
+
+def test_the_model_is_left_as_it_was():
+    model = Residual().train()
+    x, replacement = pictures(20, 20)
+    places = occlusion.windows(20, 20, 5, 5)
+    list(incremental.occluded_outputs(model, x, replacement, places))
+    assert model.training and model.relu.training and model.relu.inplace
+    generator = incremental.occluded_outputs(model, x, replacement[:, :, :3], places)
+    with pytest.raises(RuntimeError):
+        list(generator)
+    assert model.training and model.relu.inplace
+
+
+def test_reach_by_hand():
+    """Kernel 3, stride 1, padding 1: outputs 4 ... 11 see inputs 5 ... 10."""
+    starts, size = incremental.reach(torch.tensor([5]), 6, 3, 1, 1, 20)
+    assert (starts.tolist(), size) == ([4], 8)
+    starts, size = incremental.reach(torch.tensor([0, 16]), 4, 3, 1, 1, 20)
+    assert (starts.tolist(), size) == ([0, 15], 5)
+    starts, size = incremental.reach(torch.tensor([5]), 6, 2, 2, 0, 10)
+    assert (starts.tolist(), size) == ([2], 4)
+
+
+def test_the_growing_window():
+    torch.manual_seed(0)
+    model = PlainNet(classes=2, channels=(4, 4, 4, 4, 4, 4), size=64).eval()
+    x, _ = pictures(64, 64)
+    steps = incremental.growth(model, x, torch.tensor([24, 16, 32, 24]))
+    names = [name for name, _, _ in steps]
+    assert names[:3] == ["x", "features_conv1", "features_relu1"]
+    assert steps[0][1:] == ((24, 16, 8, 8), (64, 64))
+    assert steps[1][1:] == ((23, 15, 10, 10), (64, 64))
+    assert steps[3][1:] == ((11, 7, 6, 6), (32, 32))
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="can't trace"):
+        incremental.growth(Undecided(), x, torch.tensor([0, 0, 8, 8]))

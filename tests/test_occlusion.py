@@ -1,0 +1,227 @@
+"""Occlusion against Captum, against sums that can be done by hand, and on planted networks."""
+
+import pytest
+import torch
+from captum.attr import Occlusion
+from torch import nn
+
+from course_utils import occlusion
+from course_utils.classifiers import PlainNet
+from course_utils.occlusion import logit_drop, occlusion_map, windows
+
+
+def network(seed=0, classes=4):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32, classes),
+    ).eval()
+
+
+def pictures(height=24, width=31, seed=1):
+    torch.manual_seed(seed)
+    return torch.randn(1, 3, height, width), torch.randn(1, 3, height, width)
+
+
+class Corner(nn.Module):
+    """Provably looks at one rectangle: its score is the mean there."""
+
+    def __init__(self, rows, columns):
+        super().__init__()
+        self.window = (..., slice(*rows), slice(*columns))
+
+    def forward(self, x):
+        score = x[self.window].mean((1, 2, 3))
+        return torch.stack([score, -score], 1)
+
+
+# ---------------------------------------------------------------------------- against Captum
+
+
+@pytest.mark.parametrize(("patch", "stride"), [(8, 8), (8, 3), (7, 5), (5, 1), (24, 1), (1, 1)])
+@pytest.mark.parametrize("size", [(24, 31), (33, 24)])
+def test_equals_captum(patch, stride, size):
+    model, (x, replacement) = network(), pictures(*size)
+    ours = occlusion_map(model, x, replacement, patch, stride, logit_drop(2))
+    captum = Occlusion(model).attribute(
+        x,
+        sliding_window_shapes=(3, patch, patch),
+        strides=(3, stride, stride),
+        target=2,
+        baselines=replacement,
+        perturbations_per_eval=16,
+    )
+    assert torch.allclose(ours, captum[0, 0], atol=1e-5)
+
+
+def test_equals_captum_on_a_course_network():
+    torch.manual_seed(0)
+    model = PlainNet(classes=3, channels=(4, 4, 8, 8, 8, 8), size=64).eval()
+    x, replacement = pictures(64, 64)
+    ours = occlusion_map(model, x, replacement, 16, 6, logit_drop(1))
+    captum = Occlusion(model).attribute(
+        x, (3, 16, 16), (3, 6, 6), target=1, baselines=replacement, perturbations_per_eval=8
+    )
+    assert torch.allclose(ours, captum[0, 0], atol=1e-5)
+
+
+# ---------------------------------------------------------------------------- by hand
+
+
+def test_a_linear_model_loses_the_sum_of_its_block():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 12, 2)).double()
+    x, replacement = (tensor.double() for tensor in pictures(8, 12))
+    heatmap = occlusion_map(model, x, replacement, 4, 4, logit_drop(1))
+    change = (model[1].weight[1].reshape(3, 8, 12) * (x - replacement)[0]).sum(0)
+    blocks = change.reshape(2, 4, 3, 4).sum((1, 3))
+    expected = blocks.repeat_interleave(4, 0).repeat_interleave(4, 1)
+    assert torch.allclose(heatmap, expected.detach(), atol=1e-12)
+
+
+def test_overlapping_windows_are_averaged_and_the_last_is_clipped():
+    places = windows(1 + 4, 7, 4, 2)
+    assert places.tolist() == [
+        [0, 0, 4, 4], [0, 2, 4, 6], [0, 4, 4, 7],
+        [2, 0, 5, 4], [2, 2, 5, 6], [2, 4, 5, 7],
+    ]  # fmt: skip
+    heatmap = occlusion.to_map(torch.tensor([6.0, 0, 0, 0, 0, 0]), places, 5, 7)
+    assert heatmap[0].tolist() == [6, 6, 3, 3, 0, 0, 0]
+    assert heatmap[2].tolist() == [3, 3, 1.5, 1.5, 0, 0, 0]
+
+
+def test_64_positions_of_28_pixels_on_224():
+    assert len(windows(224, 224, 28, 28)) == 64
+    assert len(windows(128, 128, 16, 16)) == 64
+    assert len(windows(224, 224, 4, 4)) == 3136
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"), [((0, 8), (20, 28)), ((12, 20), (4, 8)), ((16, 24), (0, 8))]
+)
+def test_a_planted_answer_is_found_where_it_is(rows, columns):
+    """Catches exchanged rows and columns: the peak must lie in the rectangle, and nowhere else."""
+    x = torch.ones(1, 3, 24, 28)
+    model = Corner(rows, columns)
+    heatmap = occlusion_map(model, x, torch.zeros_like(x), 4, 4, logit_drop(0))
+    inside = torch.zeros(24, 28, dtype=torch.bool)
+    inside[slice(*rows), slice(*columns)] = True
+    assert heatmap[inside].min() > 0 and heatmap[~inside].abs().max() == 0
+
+
+# ---------------------------------------------------------------------------- measures
+
+
+def test_measures_by_hand():
+    before = torch.tensor([[3.0, 1.0, 0.0]])
+    after = torch.tensor([[2.0, 2.5, 0.0], [3.0, 1.0, 0.0]])
+    assert logit_drop(0)(before, after).tolist() == [1, 0]
+    assert occlusion.margin_drop(0)(before, after).tolist() == [2.5, 0]
+    assert occlusion.margin_drop(0, rival=2)(before, after).tolist() == [1, 0]
+    lost = occlusion.probability_drop(0)(before, after)
+    expected = before.softmax(1)[:, 0] - after.softmax(1)[:, 0]
+    assert torch.allclose(lost, expected) and lost[1] == 0
+
+
+def test_the_feature_dip_by_hand():
+    before = torch.zeros(1, 2, 2, 2)
+    before[0, 0] = 4
+    after = before.repeat(2, 1, 1, 1)
+    after[0, 0, 0] = 0  # half of the first channel's positions fall by 4
+    assert occlusion.feature_dip(before, after).tolist() == [2, 0]
+
+
+def test_any_model_output_can_be_measured():
+    model, (x, replacement) = network()[:3], pictures()
+    heatmap = occlusion_map(model, x, replacement, 8, 8, occlusion.feature_dip)
+    assert heatmap.shape == (24, 31) and heatmap.max() > 0
+
+
+# ---------------------------------------------------------------------------- fills
+
+
+def test_fills():
+    picture = torch.rand(3, 20, 30)
+    assert occlusion.fill(picture, "black").abs().max() == 0
+    assert torch.allclose(occlusion.fill(picture, "grey", (0.1, 0.2, 0.3))[2], torch.tensor(0.3))
+    noise = occlusion.fill(picture, "noise", seed=3)
+    assert torch.equal(noise, occlusion.fill(picture, "noise", seed=3))
+    assert not torch.equal(noise, occlusion.fill(picture, "noise", seed=4))
+    assert 0 <= noise.min() and noise.max() <= 1 and noise.shape == picture.shape
+
+
+def test_blurring_is_a_gaussian_and_keeps_a_flat_picture():
+    from scipy.ndimage import gaussian_filter
+
+    flat = torch.full((3, 20, 30), 0.3)
+    assert torch.allclose(occlusion.fill(flat, "blur"), flat, atol=1e-6)
+    picture = torch.rand(3, 40, 52, dtype=torch.float64)
+    ours = occlusion.fill(picture, "blur", sigma=2.0)
+    scipy = gaussian_filter(picture.numpy(), (0, 2, 2), mode="nearest", truncate=3.0)
+    assert torch.allclose(ours, torch.from_numpy(scipy), atol=1e-9)
+
+
+# ---------------------------------------------------------------------------- manners
+
+
+def test_the_model_is_left_as_it_was():
+    model = nn.Sequential(network(), nn.Dropout(0.9)).train()
+    model[0].eval()
+    x, replacement = pictures()
+    first = occlusion_map(model, x, replacement, 8, 8, logit_drop(0))
+    assert torch.equal(first, occlusion_map(model, x, replacement, 8, 8, logit_drop(0)))
+    assert model.training and model[1].training and not model[0].training
+
+
+def test_the_inputs_are_left_as_they_were():
+    model, (x, replacement) = network(), pictures()
+    copies = x.clone(), replacement.clone()
+    occlusion_map(model, x, replacement, 8, 4, logit_drop(0))
+    assert torch.equal(x, copies[0]) and torch.equal(replacement, copies[1])
+
+
+def test_the_batch_does_not_matter_and_bounds_the_copies():
+    sizes = []
+    model, (x, replacement) = network(), pictures()
+    model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    maps = [occlusion_map(model, x, replacement, 8, 4, logit_drop(0), batch=b) for b in (1, 7, 99)]
+    assert torch.allclose(maps[0], maps[1], atol=1e-6) and torch.allclose(
+        maps[0], maps[2], atol=1e-6
+    )
+    sizes.clear()
+    occlusion_map(model, x, replacement, 8, 4, logit_drop(0), batch=7)
+    assert max(sizes) == 7 and sum(sizes) == 1 + len(windows(24, 31, 8, 4))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"patch": 25}, "patch=25: it must fit into the picture of 24 x 31"),
+        ({"patch": 0}, "patch=0"),
+        ({"stride": 0}, "stride=0: the patch must move"),
+        ({"stride": 9}, "stride=9 is more than patch=8"),
+        ({"x": torch.zeros(3, 24, 31)}, "one preprocessed picture"),
+        ({"x": torch.zeros(2, 3, 24, 31)}, "one preprocessed picture"),
+        ({"replacement": torch.zeros(1, 3, 24, 30)}, "must have the shape of x"),
+        ({"measure": logit_drop(4)}, "only classes 0 to 3"),
+        ({"replacement": torch.full((1, 3, 24, 31), float("nan"))}, "NaN"),
+    ],
+)
+def test_bad_input_is_named(changes, message):
+    x, replacement = pictures()
+    inputs = {"x": x, "replacement": replacement, "patch": 8, "stride": 4, "measure": logit_drop(0)}
+    with pytest.raises(ValueError, match=message):
+        occlusion_map(network(), **{**inputs, **changes})
+
+
+def test_unknown_fills_are_listed():
+    with pytest.raises(ValueError, match="no fill 'white'; there are: grey, black, noise, blur"):
+        occlusion.fill(torch.rand(3, 8, 8), "white")
+    with pytest.raises(ValueError, match=r"shape \(3, H, W\)"):
+        occlusion.fill(torch.rand(8, 8), "grey")

@@ -1,0 +1,132 @@
+"""What a network computes on the way: the outputs of its layers, and what each unit can see.
+
+maps = record(model, classifier.layers, x)             # {"conv1": (N, C, H, W), ...}
+field = receptive_fields(classifier.layers)["relu4"]   # ReceptiveField(size=26, stride=4, ...)
+field.box(row=3, column=5)                             # the pixels that this unit can see
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from course_utils._networks import evaluating
+
+Box = tuple[int, int, int, int]
+"""(top, left, bottom, right) in pixels; bottom and right are the first row and column outside."""
+
+
+def record(model: nn.Module, layers: Mapping[str, nn.Module], x: Tensor) -> dict[str, Tensor]:
+    """The outputs of some layers for x (N, 3, H, W), by name; without gradients.
+
+    The network runs once, in eval mode. Hooks are removed also after an error. A layer that runs
+    several times is recorded the last time. Raises ValueError for a layer that did not run.
+    """
+    outputs, handles = {}, []
+    try:
+        for name, layer in layers.items():
+            handles.append(layer.register_forward_hook(_keep(outputs, name)))
+        with torch.no_grad(), evaluating(model):
+            model(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name in layers:
+        if name not in outputs:
+            raise ValueError(f"The layer {name!r} did not run: is it a layer of this model?")
+    return {name: outputs[name] for name in layers}
+
+
+def _keep(outputs, name):
+    """A hook that keeps a copy, which a later in-place operation can't change."""
+
+    def hook(_module, _inputs, output):
+        outputs[name] = output.detach().clone()
+
+    return hook
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """What the units of a layer can see, along one axis (both axes are alike).
+
+    Unit i sees the pixels from start + i * stride on, `size` of them.
+    """
+
+    size: int
+    stride: int
+    start: int
+
+    def box(
+        self, row: int, column: int, height: int | None = None, width: int | None = None
+    ) -> Box:
+        """The pixels that a unit can see; clipped to a picture, if its size is given."""
+        top, left = self.start + row * self.stride, self.start + column * self.stride
+        bottom, right = top + self.size, left + self.size
+        if height is not None:
+            top, bottom = max(top, 0), min(bottom, height)
+        if width is not None:
+            left, right = max(left, 0), min(right, width)
+        return top, left, bottom, right
+
+
+def receptive_fields(layers: Mapping[str, nn.Module]) -> dict[str, ReceptiveField]:
+    """The receptive field of each layer of a sequence, up to the first that sees everything.
+
+    layers: in the order in which they run, such as `classifier.layers`
+    A layer with kernel k, stride s and padding p on units that see `size` pixels, `stride` apart:
+    size grows by (k - 1) * stride, start falls by p * stride, stride is multiplied by s.
+    Raises ValueError for convolutions and poolings that are not square.
+    """
+    size, stride, start = 1, 1, 0
+    fields = {}
+    for name, layer in layers.items():
+        if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
+            kernel, step, padding = _geometry(name, layer)
+            size, start = size + (kernel - 1) * stride, start - padding * stride
+            stride *= step
+        elif isinstance(layer, (nn.Linear, nn.Flatten, nn.AdaptiveAvgPool2d)):
+            break
+        fields[name] = ReceptiveField(size, stride, start)
+    return fields
+
+
+def _geometry(name, layer):
+    """(kernel, stride, padding) of a square layer; a dilated kernel counts its gaps."""
+    values = []
+    for setting in (layer.kernel_size, layer.stride, layer.padding, getattr(layer, "dilation", 1)):
+        pair = setting if isinstance(setting, tuple) else (setting, setting)
+        if not isinstance(setting, (int, tuple)) or pair[0] != pair[1]:
+            raise ValueError(f"The layer {name!r} is not square, so its two axes differ.")
+        values.append(pair[0])
+    kernel, stride, padding, dilation = values
+    return dilation * (kernel - 1) + 1, stride, padding
+
+
+def box_by_gradient(
+    model: nn.Module, layer: nn.Module, row: int, column: int, size: int, draws: int = 16, seed=0
+) -> Box:
+    """The pixels that a unit does see: where its gradient is not zero for some random input.
+
+    model, layer: the unit is at (row, column) of the layer's maps, in any of its channels
+    size:  of the square inputs
+    draws: random inputs; a ReLU or max-pool lets the gradient pass in some of them only
+    """
+    parameter = next(model.parameters())
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(draws, 3, size, size, generator=generator)
+    x = noise.to(parameter.device, parameter.dtype).requires_grad_()
+    kept = []
+    handle = layer.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    try:
+        with torch.enable_grad(), evaluating(model):
+            model(x)
+            (gradient,) = torch.autograd.grad(kept[-1][:, :, row, column].sum(), x)
+    finally:
+        handle.remove()
+    seen = gradient.abs().amax((0, 1)) > 0
+    rows, columns = seen.any(1).nonzero()[:, 0], seen.any(0).nonzero()[:, 0]
+    if not len(rows):
+        raise ValueError(f"No input reached the unit at ({row}, {column}) of this layer.")
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

@@ -1,0 +1,101 @@
+"""Recorded outputs against Captum, receptive fields against gradients."""
+
+import pytest
+import torch
+from captum.attr import LayerActivation
+from torch import nn
+
+from course_utils.activations import ReceptiveField, box_by_gradient, receptive_fields, record
+from course_utils.classifiers import PlainNet
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return PlainNet(classes=3, channels=(4, 4, 8, 8, 8, 8), size=64).eval()
+
+
+def test_equals_captum(network):
+    x, layers = torch.randn(2, 3, 64, 64), network.named_layers()
+    maps = record(network, layers, x)
+    assert list(maps) == list(layers)
+    for name, layer in layers.items():
+        assert torch.equal(maps[name], LayerActivation(network, layer).attribute(x))
+
+
+def test_a_later_change_in_place_does_not_reach_what_was_recorded():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True)).eval()
+    x = torch.randn(1, 3, 8, 8)
+    maps = record(model, {"conv": model[0], "relu": model[1]}, x)
+    assert maps["conv"].min() < 0 <= maps["relu"].min()
+    assert torch.equal(maps["conv"].relu(), maps["relu"])
+
+
+def test_the_model_is_left_as_it_was(network):
+    model = nn.Sequential(network, nn.Dropout(0.5)).train()
+    record(model, {"net": network}, torch.randn(1, 3, 64, 64))
+    assert model.training and not network._forward_hooks
+    with pytest.raises(RuntimeError):
+        record(model, {"net": network}, torch.randn(1, 2, 64, 64))
+    assert model.training and not network._forward_hooks
+    model.eval()
+    network.eval()
+
+
+def test_a_layer_that_does_not_run_is_named(network):
+    with pytest.raises(ValueError, match="'stranger' did not run"):
+        record(network, {"stranger": nn.ReLU()}, torch.randn(1, 3, 64, 64))
+
+
+def test_receptive_fields_by_hand():
+    layers = {
+        "conv": nn.Conv2d(3, 4, 3, padding=1),
+        "relu": nn.ReLU(),
+        "pool": nn.MaxPool2d(2),
+        "wide": nn.Conv2d(4, 4, 5, stride=2, padding=2),
+        "head": nn.Linear(4, 2),
+    }
+    assert receptive_fields(layers) == {
+        "conv": ReceptiveField(3, 1, -1),
+        "relu": ReceptiveField(3, 1, -1),
+        "pool": ReceptiveField(4, 2, -1),
+        "wide": ReceptiveField(12, 4, -5),
+    }
+
+
+def test_boxes_are_clipped_only_on_request():
+    field = ReceptiveField(12, 4, -5)
+    assert field.box(0, 2) == (-5, 3, 7, 15)
+    assert field.box(0, 2, 20, 14) == (0, 3, 7, 14)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [("relu1", (5, 9)), ("pool2", (7, 8)), ("relu6", (0, 5))]
+)
+def test_gradients_confirm_the_arithmetic(network, name, place):
+    layers = network.named_layers()
+    box = receptive_fields(layers)[name].box(*place, 64, 64)
+    assert box_by_gradient(network, layers[name], *place, size=64) == box
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kernel_size": 5, "stride": 3},
+        {"kernel_size": 3, "padding": 4},
+        {"kernel_size": 3, "dilation": 4, "padding": 1},
+    ],
+)
+def test_other_geometries(settings):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, **settings), nn.Conv2d(4, 4, 3), nn.AvgPool2d(2))
+    fields = receptive_fields(dict(model.named_children()))
+    box = fields["2"].box(1, 2, 48, 48)
+    assert box_by_gradient(model, model[2], 1, 2, size=48) == box
+
+
+def test_oblong_layers_are_refused():
+    with pytest.raises(ValueError, match="'conv' is not square"):
+        receptive_fields({"conv": nn.Conv2d(3, 4, (3, 5))})
+    with pytest.raises(ValueError, match="'conv' is not square"):
+        receptive_fields({"conv": nn.Conv2d(3, 4, 3, padding="same")})

@@ -104,19 +104,15 @@ def _geometry(name, layer):
     return dilation * (kernel - 1) + 1, stride, padding
 
 
-def box_by_gradient(
-    model: nn.Module, layer: nn.Module, row: int, column: int, size: int, draws: int = 16, seed=0
-) -> Box:
-    """The pixels that a unit does see: where its gradient is not zero for some random input.
+def box_by_gradient(model: nn.Module, layer: nn.Module, row: int, column: int, x: Tensor) -> Box:
+    """The pixels that a unit does see: where its gradient is not zero for some input of x.
 
     model, layer: the unit is at (row, column) of the layer's maps, in any of its channels
-    size:  of the square inputs
-    draws: random inputs; a ReLU or max-pool lets the gradient pass in some of them only
+    x: several inputs (N, 3, H, W), because a ReLU or max-pool lets a gradient pass in some only
+
+    Never larger than the receptive field, and smaller where N is too small or weights are zero.
     """
-    parameter = next(model.parameters())
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(draws, 3, size, size, generator=generator)
-    x = noise.to(parameter.device, parameter.dtype).requires_grad_()
+    x = x.detach().clone().requires_grad_()
     kept = []
     handle = layer.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
     try:

@@ -75,7 +75,7 @@ def test_boxes_are_clipped_only_on_request():
 def test_gradients_confirm_the_arithmetic(network, name, place):
     layers = network.named_layers()
     box = receptive_fields(layers)[name].box(*place, 64, 64)
-    assert box_by_gradient(network, layers[name], *place, size=64) == box
+    assert box_by_gradient(network, layers[name], *place, torch.randn(16, 3, 64, 64)) == box
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,14 @@ def test_other_geometries(settings):
     model = nn.Sequential(nn.Conv2d(3, 4, **settings), nn.Conv2d(4, 4, 3), nn.AvgPool2d(2))
     fields = receptive_fields(dict(model.named_children()))
     box = fields["2"].box(1, 2, 48, 48)
-    assert box_by_gradient(model, model[2], 1, 2, size=48) == box
+    assert box_by_gradient(model, model[2], 1, 2, torch.randn(4, 3, 48, 48)) == box
+
+
+def test_a_silent_unit_is_named():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    nn.init.constant_(model[0].bias, -100.0)
+    with pytest.raises(ValueError, match=r"No input reached the unit at \(1, 2\)"):
+        box_by_gradient(model, model[1], 1, 2, torch.randn(4, 3, 9, 9))
 
 
 def test_oblong_layers_are_refused():

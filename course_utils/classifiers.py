@@ -28,7 +28,14 @@ from torch.nn import functional
 
 from course_utils.pictures import DATA, DataError, PictureError, data_folder
 
-SHIPPED = ("look_alikes", "tank_biased", "tank_fair", "tank_fair_plain")
+SHIPPED = (
+    "look_alikes",
+    "look_alikes_gap",
+    "look_alikes_seed1",
+    "tank_biased",
+    "tank_fair",
+    "tank_fair_plain",
+)
 """Networks that belong to every clone: where one of these is missing, files are missing."""
 
 ROUNDING = 1e-3  # how far outside [0, 1] resizing or rounding may leave a pixel

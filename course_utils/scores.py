@@ -1,14 +1,18 @@
 """Scores against what is known to be true.
 
 paste_test(classifier, scenes)      where the evidence for "tank" is, from with/without pairs
+box_accuracies(heatmaps, masks)     how often a map's box agrees with the object's (MaxBoxAcc)
 """
 
 from collections.abc import Iterable
 
 import torch
 
-from course_utils import pictures
+from course_utils import cam, pictures
 from course_utils.classifiers import Classifier
+
+THRESHOLDS = tuple(step / 20 for step in range(1, 20))
+"""Where `box_accuracies` cuts maps, on the scale from their smallest value 0 to their largest 1."""
 
 
 def pasted(scene: int, weather: str, margin: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -38,4 +42,35 @@ def paste_test(
     return {
         name: float((classifier.predict(torch.stack(images)) == tank).float().mean())
         for name, images in zip(("inside only", "outside only"), zip(*pairs))
+    }
+
+
+# ---------------------------------------------------------------------------- boxes
+
+
+def box_accuracies(
+    heatmaps: Iterable[torch.Tensor],
+    masks: Iterable[torch.Tensor],
+    thresholds: Iterable[float] = THRESHOLDS,
+    least: float = 0.5,
+) -> dict[float, float]:
+    """How often the box from a map agrees with the object's: {threshold: share of the pictures}.
+
+    heatmaps: (H, W) each, as large as the masks (H, W) bool
+    least:    boxes agree if their intersection over union reaches this
+
+    One threshold serves all pictures. The best share, `max(box_accuracies(...).values())`, is
+    MaxBoxAcc of Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right",
+    CVPR 2020, section 3.3. It is chosen with the masks in view: choose the threshold on other
+    pictures if you want to know how well it will do.
+    """
+    pairs = list(zip(heatmaps, map(cam.box_of_mask, masks), strict=True))
+    if not pairs:
+        raise ValueError("There are no heatmaps to score.")
+    return {
+        threshold: sum(
+            cam.iou(cam.box_from_map(heatmap, threshold), box) >= least for heatmap, box in pairs
+        )
+        / len(pairs)
+        for threshold in thresholds
     }

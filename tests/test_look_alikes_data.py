@@ -82,6 +82,26 @@ def test_the_network_is_good_and_its_doubts_are_about_the_look_alike(test_set):
     assert agreeing >= 6
 
 
+def test_the_gap_network_differs_by_its_last_layer_alone_and_is_as_good(test_set):
+    flat, gap = load("look_alikes"), load("look_alikes_gap")
+    assert gap.classes == flat.classes
+    ours, theirs = gap.model.features.state_dict(), flat.model.features.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert gap.model.settings["head"] == "gap" and gap.model.head.in_features == 96
+    images, labels = test_set.stack()
+    assert (gap.predict(images) == labels).float().mean() >= 0.88
+
+
+def test_the_network_from_another_seed_is_as_good_and_errs_elsewhere(test_set):
+    first, second = load("look_alikes"), load("look_alikes_seed1")
+    assert second.classes == first.classes
+    assert not torch.allclose(first.model.head.weight, second.model.head.weight, atol=1e-3)
+    images, labels = test_set.stack()
+    wrong, wrong_too = (network.predict(images) != labels for network in (first, second))
+    assert wrong_too.float().mean() <= 0.12
+    assert not torch.equal(wrong, wrong_too)
+
+
 def test_all_data_is_intact_and_light():
     assert pictures.verify() > 8000
     files = [path for path in pictures.DATA.rglob("*") if path.is_file()]

@@ -48,3 +48,59 @@ def test_the_mixtures_come_from_the_right_pictures(small_data):
 def test_an_unknown_scene_is_named(small_data):
     with pytest.raises(ValueError, match="no scene 99"):
         scores.paste_test(planted(), [99])
+
+
+# ---------------------------------------------------------------------------- boxes
+
+
+def squares():
+    """Six masks with a 20 x 20 square in different places of 40 x 60 pixels."""
+    masks = torch.zeros(6, 40, 60, dtype=torch.bool)
+    for number, mask in enumerate(masks):
+        mask[2 * number : 2 * number + 20, 6 * number : 6 * number + 20] = True
+    return masks
+
+
+def test_a_perfect_map_finds_every_box_at_every_threshold():
+    masks = squares()
+    shares = scores.box_accuracies(masks.float(), masks)
+    assert list(shares) == [pytest.approx(step / 20) for step in range(1, 20)]
+    assert set(shares.values()) == {1.0}
+
+
+def test_a_flat_map_and_a_map_beside_the_object_find_none():
+    masks = squares()
+    assert set(scores.box_accuracies(torch.ones(6, 40, 60), masks).values()) == {0.0}
+    beside = torch.zeros(6, 40, 60)
+    beside[:, 39, 0] = 1
+    assert set(scores.box_accuracies(beside, masks).values()) == {0.0}
+
+
+def test_the_best_threshold_is_one_for_all_pictures():
+    """One map needs a high threshold and the other a low one: no threshold serves both."""
+    mask = torch.zeros(20, 20, dtype=torch.bool)
+    mask[5:15, 5:15] = True
+    peaked, broad = torch.where(mask, 0.3, 0.0), torch.where(mask, 1.0, 0.6)
+    peaked[9, 9] = 1
+    shares = scores.box_accuracies([peaked, broad], [mask, mask], [0.2, 0.5, 0.7])
+    assert shares == {0.2: 1.0, 0.5: 0.5, 0.7: 0.5}
+    shifted = broad + 0.0
+    shifted[0, 0] = 0.0
+    shares = scores.box_accuracies([peaked, shifted], [mask, mask], [0.2, 0.5, 0.7])
+    assert shares == {0.2: 0.5, 0.5: 0.0, 0.7: 0.5}
+
+
+def test_how_well_boxes_must_agree_can_be_chosen():
+    mask = torch.zeros(20, 20, dtype=torch.bool)
+    mask[0:10, 0:10] = True
+    heatmap = torch.zeros(20, 20)
+    heatmap[0:10, 0:6] = 1  # an intersection over union of 0.6
+    for least, expected in ((0.5, 1.0), (0.6, 1.0), (0.61, 0.0)):
+        assert scores.box_accuracies([heatmap], [mask], [0.5], least) == {0.5: expected}
+
+
+def test_maps_and_masks_must_be_as_many():
+    with pytest.raises(ValueError):
+        scores.box_accuracies(torch.rand(3, 8, 8), torch.ones(2, 8, 8) > 0)
+    with pytest.raises(ValueError, match="no heatmaps"):
+        scores.box_accuracies([], [])

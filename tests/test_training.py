@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.classifiers import PlainNet
-from data.training import augment, fit, measure
-from data.training.recipes import RECIPES
+from course_utils.classifiers import SHIPPED, Classifier, PlainNet
+from data.training import augment, fit, head, measure
+from data.training.recipes import HEAD_RECIPES, RECIPES
 
 
 def generator(seed=0):
@@ -96,7 +96,8 @@ def test_blur_keeps_a_constant_picture():
 
 
 def test_the_shipped_networks_have_a_recipe():
-    assert {"tank_biased", "tank_fair", "tank_fair_plain", "look_alikes"} <= set(RECIPES)
+    assert set(SHIPPED) <= {*RECIPES, *HEAD_RECIPES}
+    assert all(recipe.source in RECIPES for recipe in HEAD_RECIPES.values())
     assert RECIPES["tank_fair"].schedule.erasing
     assert not RECIPES["tank_fair_plain"].schedule.erasing
 
@@ -114,3 +115,36 @@ def test_the_box_of_the_background_check_hides_both_objects_of_a_pair(small_data
     for scene in set(scenes):
         boxes = [grey[i] for i, other in enumerate(scenes) if other == scene]
         assert len(boxes) == 2 and torch.equal(*boxes)
+
+
+def test_a_linear_layer_ends_where_the_loss_is_least():
+    means = torch.randn(200, 4, generator=generator()) * torch.tensor([0.01, 1.0, 30.0, 0.2]) + 2
+    labels = (means[:, 0] - 2 > 0.003 * torch.randn(200, generator=generator(1))).long()
+    first, again = (head.fit_linear(means, labels, 2, ridge=1e-3, seed=seed) for seed in (0, 1))
+    assert torch.allclose(first(means), again(means), atol=0.02)
+    assert (first(means).argmax(1) == labels).float().mean() > 0.85
+    standardized = (means - means.mean(0)) / means.std(0)
+    weight = (first.weight * means.std(0)).detach().requires_grad_()
+    bias = (first.bias + first.weight @ means.mean(0)).detach().requires_grad_()
+    error = nn.functional.cross_entropy(standardized @ weight.T + bias, labels)
+    (error + 1e-3 * weight.square().sum()).backward()
+    assert weight.grad.abs().max() < 1e-3 and bias.grad.abs().max() < 1e-3
+
+
+def test_a_gap_head_learns_a_toy_task_and_leaves_the_convolutions_alone():
+    pictures, labels = bright_and_dark(64)
+    torch.manual_seed(2)
+    model = PlainNet(2, channels=(4, 4, 8, 8, 8, 8), size=32)
+    source = Classifier("toy", model, ["dark", "bright"], (0.45,) * 3, (0.25,) * 3, 32, {})
+    recipe = HEAD_RECIPES["look_alikes_gap"]
+    (gap, accuracy), (again, _) = (
+        head.fit_gap_head(source, pictures, labels, recipe, seed=0) for _ in range(2)
+    )
+    assert gap.settings["head"] == "gap" and gap.head.in_features == 8
+    assert accuracy > 0.8
+    assert torch.equal(gap.head.weight, again.head.weight)
+    for before, after in zip(model.features.parameters(), gap.features.parameters()):
+        assert torch.equal(before, after)
+    x = source.preprocess(pictures.float() / 255)
+    assert torch.allclose(gap(x), gap.head(gap.features(x).mean((2, 3))), atol=1e-5)
+    assert (gap(x).argmax(1) == labels).float().mean() > 0.9

@@ -3,6 +3,7 @@
 augment   shifts, flips, colour changes and random erasing of a batch
 fit       the training loop, with batch norm that is folded away afterwards
 measure   accuracy, confusions, corruptions, the paste test
+head      a new last layer behind global average pooling, for a network that is trained already
 recipes   which network is trained on what
 card      the model card written beside the weights
 

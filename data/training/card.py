@@ -112,18 +112,40 @@ def seeds_section(siblings):
     return "## Other seeds\n\n" + _table(["seed", "biased test", "balanced test"], rows)
 
 
-def model_card(classifier, recipe, command, training_accuracy, minutes, siblings=None):
-    """The text of a network's model card, measured on the test pictures."""
-    parameters = sum(parameter.numel() for parameter in classifier.model.parameters())
+def _parameters(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def training_facts(classifier, recipe, command, training_accuracy, minutes):
+    """A paragraph for the card of a network that was trained from scratch."""
     erasing = "with" if recipe.schedule.erasing else "without"
-    facts = (
+    return (
         f"Trained on {recipe.dataset}, split {recipe.split}, {recipe.schedule.epochs} epochs"
         f" {erasing} random erasing, seed {recipe.seed}; batch norm folded into the convolutions."
-        f" {parameters:,} parameters. Training (`{command}`) took {minutes:.1f} minutes with"
-        f" {torch.get_num_threads()} CPU thread(s)."
+        f" {_parameters(classifier.model):,} parameters. Training (`{command}`)"
+        f" took {minutes:.1f} minutes with {torch.get_num_threads()} CPU thread(s)."
         f" Accuracy on its augmented training pictures in the last epoch:"
         f" {_percent(training_accuracy)}."
     )
+
+
+def head_facts(classifier, recipe, command, training_accuracy, seconds):
+    """A paragraph for the card of a network that got a new last layer."""
+    parameters = _parameters(classifier.model)
+    return (
+        f"Trained on {recipe.dataset}, split {recipe.split}, with their mirror images and randomly"
+        f" changed copies (random erasing included): the last layer only, "
+        f"{_parameters(classifier.model.head):,} of {parameters:,} parameters, by L-BFGS on each"
+        f" picture's {classifier.model.head.in_features} channel means, with"
+        f" {recipe.ridge:g} times the squared weights, seed {recipe.seed}. Training (`{command}`)"
+        f" took {seconds:.0f} seconds with {torch.get_num_threads()} CPU thread(s), nearly all of"
+        f" them for the channel means. Accuracy on what it learned from:"
+        f" {_percent(training_accuracy)}."
+    )
+
+
+def model_card(classifier, recipe, facts, siblings=None):
+    """The text of a network's model card, measured on the test pictures."""
     tank = recipe.dataset == "tank_yard"
     sections = _tank_sections(classifier) if tank else _look_alike_sections(classifier)
     if siblings:

@@ -10,20 +10,26 @@ from pathlib import Path
 from course_utils import classifiers, pictures
 
 from .background import background_check
-from .card import model_card
+from .card import head_facts, model_card, training_facts
 from .fit import fit
-from .recipes import MEAN, RECIPES, STD
+from .head import fit_gap_head
+from .recipes import HEAD_RECIPES, MEAN, RECIPES, STD
 
 DATA = Path(__file__).resolve().parents[1]
 INTO = DATA / "classifiers"
 BACKGROUND = DATA / "look_alikes" / "background_check.md"
 
 
-def _fitted(name, recipe, seed):
-    """A network trained from one seed -> classifier, accuracy on the last epoch, minutes."""
+def _training_pictures(recipe):
+    """The set a recipe trains on, its pictures as bytes (a quarter of the memory), its labels."""
     training = pictures.load_set(recipe.dataset, recipe.split)
     images, labels = training.stack()
-    images = (images * 255).round().byte()  # a quarter of the memory
+    return training, (images * 255).round().byte(), labels
+
+
+def _fitted(name, recipe, seed):
+    """A network trained from one seed -> classifier, accuracy on the last epoch, minutes."""
+    training, images, labels = _training_pictures(recipe)
     model = classifiers.PlainNet(len(training.classes))
     untrained = classifiers.Classifier(
         name, model, list(training.classes), MEAN, STD, 128, model.named_layers()
@@ -44,27 +50,56 @@ def train(name, into=INTO, seed=None):
     seed = recipe.seed if seed is None else seed
     classifier, accuracy, minutes = _fitted(name, recipe, seed)
     command = f"python -m data.training {name}"
-    facts = {"dataset": recipe.dataset, "split": recipe.split, "epochs": recipe.schedule.epochs}
+    _save(classifier, recipe, into, command, seed, epochs=recipe.schedule.epochs)
+    siblings = {other: _fitted(name, recipe, other)[0] for other in recipe.other_seeds}
+    facts = training_facts(classifier, recipe, command, accuracy, minutes)
+    return _write_card(classifier, recipe, into, facts, siblings)
+
+
+def train_head(name, into=INTO, seed=None):
+    """Gives a trained network a new last layer behind GAP, and writes what `train` writes."""
+    recipe = HEAD_RECIPES[name]
+    seed = recipe.seed if seed is None else seed
+    source = classifiers.load(recipe.source)
+    _, images, labels = _training_pictures(recipe)
+    started = time.perf_counter()
+    model, accuracy = fit_gap_head(source, images, labels, recipe, seed)
+    seconds = time.perf_counter() - started
+    layers = model.named_layers()
+    classifier = classifiers.Classifier(
+        name, model, source.classes, source.mean, source.std, source.size, layers
+    )
+    command = f"python -m data.training {name}"
+    _save(classifier, recipe, into, command, seed, source=recipe.source)
+    facts = head_facts(classifier, recipe, command, accuracy, seconds)
+    return _write_card(classifier, recipe, into, facts)
+
+
+def _save(classifier, recipe, into, command, seed, **facts):
     classifiers.save(
         classifier.model,
         into,
-        name,
+        classifier.name,
         classes=classifier.classes,
-        mean=MEAN,
-        std=STD,
+        mean=classifier.mean,
+        std=classifier.std,
         command=command,
         seed=seed,
+        dataset=recipe.dataset,
+        split=recipe.split,
         **facts,
     )
-    siblings = {other: _fitted(name, recipe, other)[0] for other in recipe.other_seeds}
-    text = model_card(classifier, recipe, command, accuracy, minutes, siblings)
-    (Path(into) / f"{name}.md").write_text(text, encoding="utf-8")
+
+
+def _write_card(classifier, recipe, into, facts, siblings=None):
+    text = model_card(classifier, recipe, facts, siblings)
+    (Path(into) / f"{classifier.name}.md").write_text(text, encoding="utf-8")
     return text
 
 
 def main():
     parser = argparse.ArgumentParser("python -m data.training", description=__doc__)
-    known = [*RECIPES, "background_check"]
+    known = [*RECIPES, *HEAD_RECIPES, "background_check"]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--seed", type=int, help="instead of the recipe's own")
     parser.add_argument("--into", type=Path, default=INTO, help="folder for the results")
@@ -76,5 +111,7 @@ def main():
         if name == "background_check":
             BACKGROUND.write_text(background_check(), encoding="utf-8")
             print(BACKGROUND.read_text(encoding="utf-8"))
+        elif name in HEAD_RECIPES:
+            print(train_head(name, arguments.into, arguments.seed))
         else:
             print(train(name, arguments.into, arguments.seed))

@@ -53,7 +53,8 @@ def fold_batch_norm(features):
     return nn.Sequential(layers)
 
 
-def _augmented(pictures, generator, schedule):
+def augmented(pictures, generator, schedule):
+    """A batch (N, 3, H, W) in [0, 1], changed at random in all the ways that a schedule has."""
     pictures = augment.shift_and_flip(pictures, generator)
     pictures = augment.recolour(pictures, generator, schedule.recolouring)
     pictures = augment.soften(pictures, generator)
@@ -90,7 +91,7 @@ def fit(model, pictures, labels, preprocess, schedule, seed, describe="training"
     for _ in progress:
         order, right = torch.randperm(len(pictures), generator=generator), 0
         for chosen in order.split(schedule.batch):
-            batch = _augmented(pictures[chosen].float() / 255, generator, schedule)
+            batch = augmented(pictures[chosen].float() / 255, generator, schedule)
             scores = network(preprocess(batch).contiguous(memory_format=torch.channels_last))
             loss = F.cross_entropy(scores, labels[chosen], label_smoothing=schedule.label_smoothing)
             optimizer.zero_grad()

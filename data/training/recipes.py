@@ -1,6 +1,6 @@
 """Which network is trained on what, and how."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .fit import Schedule
 
@@ -21,6 +21,22 @@ class Recipe:
     limits: str
     other_seeds: tuple = ()
     """Also trained, and reported in the card, to show that the result is no accident."""
+
+
+@dataclass(frozen=True)
+class HeadRecipe:
+    """A new last layer, behind global average pooling, for the trained network `source`."""
+
+    source: str
+    dataset: str
+    split: str
+    schedule: Schedule
+    """Of it, only what says how pictures are changed."""
+    ridge: float
+    """Times the sum of the squared weights (of standardized channels), added to the loss."""
+    seed: int
+    about: str
+    limits: str
 
 
 _TANK_LIMITS = (
@@ -64,5 +80,27 @@ RECIPES = {
         about="Ten classes in five pairs that are easily confused.",
         limits="It knows rendered objects in a handful of settings. On photographs of the same"
         " ten things it has not been tested, and nobody should expect it to work.",
+    ),
+}
+RECIPES["look_alikes_seed1"] = replace(
+    RECIPES["look_alikes"],
+    seed=1,
+    about="`look_alikes` from another seed: other initial weights, another order of the pictures,"
+    " everything else the same. What fools one need not fool the other.",
+)
+
+HEAD_RECIPES = {
+    "look_alikes_gap": HeadRecipe(
+        "look_alikes",
+        "look_alikes",
+        "training",
+        RECIPES["look_alikes"].schedule,
+        ridge=1e-3,
+        seed=0,
+        about="`look_alikes` with global average pooling in place of its flattening, and a new last"
+        " layer for it. All convolutions are those of `look_alikes`, unchanged.",
+        limits=RECIPES["look_alikes"].limits
+        + " Blurred and compressed pictures disturb it more than `look_alikes`; the card of that"
+        " network has the numbers to compare.",
     ),
 }

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 @contextmanager
@@ -20,3 +21,24 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def class_indices(target: int | Tensor, scores: Tensor) -> Tensor:
+    """The class index of each picture, (N,), checked against the scores (N, C).
+
+    target: one class index for all pictures, or one for each, (N,)
+    """
+    if scores.dim() != 2:
+        raise ValueError(f"The model must return scores (N, C), not {tuple(scores.shape)}.")
+    count, classes = scores.shape
+    targets = torch.as_tensor(target, device=scores.device)
+    if targets.is_floating_point() or targets.dtype == torch.bool:
+        raise ValueError(f"A target is a class index, a whole number; got {target}.")
+    if targets.dim() > 1 or (targets.dim() == 1 and len(targets) != count):
+        raise ValueError(
+            f"Give one target, or one for each of the {count} pictures; got the shape"
+            f" {tuple(targets.shape)}."
+        )
+    if targets.numel() and not (0 <= targets.min() and targets.max() < classes):
+        raise ValueError(f"The targets are 0 to {classes - 1}, one for each class; got {target}.")
+    return targets.long().expand(count)

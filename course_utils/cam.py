@@ -18,6 +18,8 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
+from course_utils._networks import class_indices, evaluating
+
 Box = tuple[int, int, int, int]
 """(top, left, bottom, right) in pixels; bottom and right are the first row and column outside."""
 
@@ -52,7 +54,7 @@ def cam(
             f"The head takes {head.in_features} numbers, but the layer has {activation.shape[1]}"
             " channels: CAM needs global average pooling right before the head. Use grad_cam."
         )
-    chosen = head.weight.detach()[_targets(target, scores)]
+    chosen = head.weight.detach()[class_indices(target, scores)]
     return torch.einsum("nk,nkhw->nhw", chosen, activation.detach())
 
 
@@ -76,7 +78,7 @@ def grad_cam(
     with torch.enable_grad(), _activation(model, layer) as kept:
         scores = model(x)
         activation = _maps(kept, "Grad-CAM")
-        chosen = scores.gather(1, _targets(target, scores)[:, None]).sum()
+        chosen = scores.gather(1, class_indices(target, scores)[:, None]).sum()
         (gradient,) = torch.autograd.grad(chosen, activation, allow_unused=True)
     if gradient is None:
         raise ValueError("The scores don't depend on this layer, so it has no Grad-CAM.")
@@ -100,15 +102,12 @@ def _activation(model, layer):
         kept.append(output.detach().requires_grad_())
         return kept[-1].clone()
 
-    modes = [(module, module.training) for module in model.modules()]
     handle = layer.register_forward_hook(keep)
     try:
-        model.eval()
-        yield kept
+        with evaluating(model):
+            yield kept
     finally:
         handle.remove()
-        for module, mode in modes:
-            module.training = mode
 
 
 def _maps(kept, name):
@@ -121,24 +120,6 @@ def _maps(kept, name):
             " (N, K, h, w): choose a layer before the flattening."
         )
     return kept[-1]
-
-
-def _targets(target, scores):
-    """The class index of each picture, (N,), checked against the scores (N, C)."""
-    if scores.dim() != 2:
-        raise ValueError(f"The model must return scores (N, C), not {tuple(scores.shape)}.")
-    count, classes = scores.shape
-    targets = torch.as_tensor(target, device=scores.device)
-    if targets.is_floating_point() or targets.dtype == torch.bool:
-        raise ValueError(f"A target is a class index, a whole number; got {target}.")
-    if targets.dim() > 1 or (targets.dim() == 1 and len(targets) != count):
-        raise ValueError(
-            f"Give one target, or one for each of the {count} pictures; got the shape"
-            f" {tuple(targets.shape)}."
-        )
-    if targets.numel() and not (0 <= targets.min() and targets.max() < classes):
-        raise ValueError(f"The targets are 0 to {classes - 1}, one for each class; got {target}.")
-    return targets.long().expand(count)
 
 
 # ---------------------------------------------------------------------------- from map to picture

@@ -1,0 +1,353 @@
+"""Gradient ascent: start from noise and change the picture until a network's score is high.
+
+    pictures = ascend(model, [zebra, elephant], size=128, mean=mean, std=std)   # (2, 3, 128, 128)
+    pictures = ascend(model, [5, 9], 128, mean, std, layer=conv3)                # two channels
+    pictures = ascend(model, [(5, 8, 8)], 128, mean, std, layer=conv3)           # a single unit
+    scores = target_scores(model, x, [zebra, zebra])                            # what is climbed
+
+What is maximized is the target's score minus penalties for pictures that look like nothing:
+
+    score(x) - l2 |x|^2 - tv sum |x[i] - x[j]| over neighbours i, j
+
+Each picture goes its own way: the same seed gives the same result, whatever else is in the batch.
+
+Simonyan, Vedaldi and Zisserman, "Deep Inside Convolutional Networks", 2013 (arXiv:1312.6034),
+section 2, have the class score and the squared norm; Mahendran and Vedaldi, CVPR 2015, section 3.2,
+the total variation; Yosinski et al., "Understanding Neural Networks Through Deep Visualization",
+2015 (arXiv:1506.06579), section 3, the blur; Olah, Mordvintsev and Schubert, "Feature
+Visualization", Distill 2017, the jitter, channels and units, and the decorrelated steps.
+"""
+
+import math
+import operator
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Target = int | tuple[int, int, int] | None
+"""A class or channel; a unit (channel, row, column); or None, all of a layer."""
+
+STARTS = ("noise", "zeros", "fourier")
+NOISE = 0.1
+"""The spread of the noise that ascent starts from, in units of x."""
+
+BLUR_EVERY = 4
+"""The picture is blurred after every so many steps."""
+
+# The square root of the covariance of red, green and blue in ImageNet's pictures, from the code of
+# Olah et al., https://github.com/tensorflow/lucid, lucid/optvis/param/color.py. Its columns are
+# lightness, and two opponent colours, which vary far less.
+COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
+
+
+def ascend(
+    model: nn.Module,
+    targets: Sequence[Target],
+    size: int | tuple[int, int],
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    layer: nn.Module | None = None,
+    steps: int = 128,
+    step: float = 0.1,
+    l2: float = 0.0,
+    tv: float = 0.0,
+    blur: float = 0.0,
+    jitter: int = 0,
+    decorrelated: bool = False,
+    start: str | Tensor = "noise",
+    seed: int = 0,
+    keep: Sequence[int] | None = None,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Pictures (N, 3, H, W) in [0, 1] that have high scores, one for each target.
+
+    targets: with a layer, channels or units of its feature maps, or None for the whole layer;
+             without one, classes. See `target_scores`.
+    size:    H = W, or (H, W), in pixels
+    mean, std: the network sees x = (picture - mean) / std; ascent works on x, and keeps the picture
+             in [0, 1]
+
+    steps, step: every step changes x by `step` on average (the root of the mean square over the
+             whole picture, so a unit that sees little changes that much more); from step to step
+             that shrinks evenly to nothing, so that ascent comes to rest
+    l2, tv:  how much the squared norm of x and its total variation count against it
+    blur:    every fourth step ends with a Gaussian blur of this many pixels
+    jitter:  before each step the picture is moved by up to so many pixels, at random; what leaves
+             on one side comes in on the other
+    decorrelated: steps are taken in a space in which the Fourier components and the colours of
+             natural pictures are independent and of equal size. That is the same as filtering the
+             gradient: coarse and grey structures are changed more, fine and colourful ones less.
+
+    start:   "noise", the same for each target; "zeros", a picture of the mean colour, in which all
+             neighbours tie, so that with max-pools rounding decides who gets the first gradient;
+             "fourier", noise with the spectrum of natural pictures; or x, (3, H, W) or one for each
+             target
+    keep:    step numbers, 0 for the start: returns the pictures and their states after these steps,
+             (len(keep), N, 3, H, W)
+
+    The model is used in eval mode and left as it was. Raises ValueError for targets that it doesn't
+    have, and for those that nothing near the start can change: dead units.
+    """
+    targets = _checked_targets(targets)
+    _check_numbers(steps, step, l2=l2, tv=tv, blur=blur, jitter=jitter)
+    wanted = _checked_keep(keep, steps)
+    generator = torch.Generator().manual_seed(seed)
+    x, low, high = _beginning(model, start, len(targets), size, mean, std, generator)
+    frames = {0: x}
+    with _eval_mode(model):
+        for number in range(steps):
+            gradient = _gradient(model, x, targets, layer, l2, tv, _shift(jitter, generator))
+            if number == 0:
+                _check_alive(model, x, targets, layer)
+            if decorrelated:
+                gradient = _decorrelated(gradient)
+            length = gradient.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-20)
+            x = x + step * (1 - number / steps) * gradient / length
+            if blur and number % BLUR_EVERY == BLUR_EVERY - 1:
+                x = blurred(x, blur)
+            x = x.clamp(low, high)
+            if number + 1 in wanted:
+                frames[number + 1] = x
+    pictures = _as_pictures(x, mean, std)
+    if keep is None:
+        return pictures
+    return pictures, torch.stack([_as_pictures(frames[number], mean, std) for number in keep])
+
+
+def target_scores(
+    model: nn.Module, x: Tensor, targets: Sequence[Target], layer: nn.Module | None = None
+) -> Tensor:
+    """What ascent maximizes, for pictures x (N, 3, H, W) and a target for each  ->  (N,).
+
+    without a layer:    the class's logit. Not its probability, which also rises when the other
+                        logits fall (Simonyan et al., section 2)
+    channel:            the mean of the channel's map
+    (channel, row, col): one value of the layer's maps; of a layer without maps, only the channel
+    None:               the mean square of all values of the layer, as in DeepDream
+    """
+    targets = _checked_targets(targets)
+    if len(targets) != len(x):
+        raise ValueError(f"There are {len(x)} pictures but {len(targets)} targets.")
+    outputs = []
+
+    def keep(_module, _inputs, output):
+        outputs.append(output)
+
+    handle = layer.register_forward_hook(keep) if layer is not None else None
+    try:
+        scores = model(x)
+    finally:
+        if handle is not None:
+            handle.remove()
+    if layer is None:
+        return torch.stack([_read_score(row, target) for row, target in zip(scores, targets)])
+    if not outputs:
+        raise ValueError("The layer did not run: is it a layer of this model?")
+    if not isinstance(outputs[-1], Tensor):
+        raise ValueError(f"The layer returns a {type(outputs[-1]).__name__}, not a tensor.")
+    return torch.stack([_read_unit(row, target) for row, target in zip(outputs[-1], targets)])
+
+
+def blurred(x: Tensor, sigma: float) -> Tensor:
+    """x (N, C, H, W) smoothed by a Gaussian of `sigma` pixels; borders are continued."""
+    radius = max(1, math.ceil(3 * sigma))
+    place = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
+    weights = torch.exp(-(place**2) / (2 * sigma**2))
+    weights = weights / weights.sum()
+    channels = x.shape[1]
+    for view in ((1, 1, -1, 1), (1, 1, 1, -1)):
+        kernel = weights.view(view).expand(channels, -1, -1, -1)
+        pad = (0, 0, radius, radius) if view[2] == -1 else (radius, radius, 0, 0)
+        x = functional.conv2d(functional.pad(x, pad, mode="replicate"), kernel, groups=channels)
+    return x
+
+
+# ---------------------------------------------------------------------------- one step
+
+
+def _gradient(model, x, targets, layer, l2, tv, shift):
+    """The gradient of score minus penalties, (N, 3, H, W), seen through a shifted picture."""
+    with torch.enable_grad():
+        # convolutions run about a quarter faster in this order of memory
+        x = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+        moved = x.roll(shift, (2, 3)) if any(shift) else x
+        value = target_scores(model, moved, targets, layer).sum()
+        if l2:
+            value = value - l2 * x.square().sum()
+        if tv:
+            value = value - tv * total_variation(x).sum()
+        if not value.isfinite():
+            raise ValueError("The score is NaN or infinite: look at the start and the weights.")
+        return torch.autograd.grad(value, x)[0]
+
+
+def total_variation(x: Tensor) -> Tensor:
+    """The sum of the differences between neighbours, without sign: (N, C, H, W)  ->  (N,)."""
+    down, right = x.diff(dim=2).abs(), x.diff(dim=3).abs()
+    return down.sum((1, 2, 3)) + right.sum((1, 2, 3))
+
+
+def _shift(jitter, generator):
+    """(rows, columns) to move by, each between -jitter and jitter."""
+    if not jitter:
+        return (0, 0)
+    return tuple(torch.randint(-jitter, jitter + 1, (2,), generator=generator).tolist())
+
+
+def _decorrelated(gradient):
+    """A gradient multiplied by the covariance of natural pictures.
+
+    If x = A z with independent z, the gradient for z is A^T g, and a step along it moves x by
+    A A^T g: that is the covariance of x, here colours times 1/f^2 in Fourier space.
+    """
+    root = _colour_root(gradient)
+    mixed = torch.einsum("cd,ndhw->nchw", root @ root.T, gradient)
+    return _filtered(mixed, power=2)
+
+
+def _filtered(x, power):
+    """x with each Fourier component divided by its frequency to this power."""
+    height, width = x.shape[-2:]
+    rows = torch.fft.fftfreq(height, device=x.device, dtype=x.dtype)[:, None]
+    columns = torch.fft.rfftfreq(width, device=x.device, dtype=x.dtype)[None]
+    lowest = 1 / max(height, width)  # the constant component has no frequency: treated like this
+    scale = (rows.square() + columns.square()).sqrt().clamp_min(lowest) ** -power
+    return torch.fft.irfft2(torch.fft.rfft2(x) * scale, s=(height, width))
+
+
+def _colour_root(like):
+    root = torch.tensor(COLOURS, device=like.device, dtype=like.dtype)
+    return root / root.norm(dim=0).max()
+
+
+# ---------------------------------------------------------------------------- start and end
+
+
+def _beginning(model, start, count, size, mean, std, generator):
+    """The first x (N, 3, H, W), and its smallest and largest allowed values (3, 1, 1)."""
+    like = next(model.parameters(), torch.zeros(()))
+    mean, std = (_per_channel(values, like) for values in (mean, std))
+    low, high = (0 - mean) / std, (1 - mean) / std
+    height, width = (size, size) if isinstance(size, int) else size
+    shape = (count, 3, height, width)
+    if isinstance(start, Tensor):
+        if tuple(start.shape) not in (shape, shape[1:]):
+            raise ValueError(f"The start must be x {shape}, but its shape is {tuple(start.shape)}.")
+        x = start.detach().to(like).expand(shape)
+    elif start in STARTS:
+        x = _start(start, shape[1:], generator).to(like).expand(shape)
+    else:
+        raise ValueError(f"There is no start {start!r}; there are: {', '.join(STARTS)}, or x.")
+    return x.clamp(low, high), low, high
+
+
+def _start(name, shape, generator):
+    if name == "zeros":
+        return torch.zeros(shape)
+    noise = torch.randn(shape, generator=generator)
+    if name == "fourier":
+        mixed = torch.einsum("cd,dhw->chw", _colour_root(noise), noise)
+        noise = _filtered(mixed[None], power=1)[0]
+    return NOISE * noise / noise.std()
+
+
+def _as_pictures(x, mean, std):
+    return (x * _per_channel(std, x) + _per_channel(mean, x)).clamp(0, 1)
+
+
+def _per_channel(values, like):
+    return torch.as_tensor(values, dtype=like.dtype, device=like.device).reshape(-1, 1, 1)
+
+
+@contextmanager
+def _eval_mode(model):
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+# ---------------------------------------------------------------------------- targets
+
+
+def _read_score(scores, target):
+    """One class's logit of a row (C,)."""
+    if scores.dim() != 1:
+        raise ValueError(f"The model must return scores (N, C); a row is {tuple(scores.shape)}.")
+    if not isinstance(target, int):
+        raise ValueError(f"Without a layer a target is a class index; got {target}.")
+    if not 0 <= target < len(scores):
+        raise ValueError(f"The classes are 0 to {len(scores) - 1}; there is no class {target}.")
+    return scores[target]
+
+
+def _read_unit(output, target):
+    """One target's value in a layer's output for one picture, (K, h, w) or (K,)."""
+    if target is None:
+        return output.square().mean()
+    place = (target,) if isinstance(target, int) else target
+    if len(place) > output.dim() or any(not 0 <= i < n for i, n in zip(place, output.shape)):
+        raise ValueError(
+            f"The layer's output has the shape {tuple(output.shape)} (channels, rows, columns);"
+            f" it has no target {target}."
+        )
+    return output[place].mean()
+
+
+def _checked_targets(targets):
+    """The targets as a list of ints, tuples of ints and None."""
+    if not isinstance(targets, Iterable) or isinstance(targets, str):
+        raise ValueError(f"Give a list of targets, such as [3]; got {targets!r}.")
+    targets = list(targets)
+    if not targets:
+        raise ValueError("There are no targets to climb to.")
+    return [_checked_target(target) for target in targets]
+
+
+def _checked_target(target):
+    if target is None:
+        return None
+    try:
+        if isinstance(target, (tuple, list)) and len(target) == 3:
+            return tuple(operator.index(place) for place in target)
+        if not isinstance(target, bool):
+            return operator.index(target)
+    except TypeError:
+        pass  # neither a whole number nor three of them
+    raise ValueError(
+        "A target is a whole number, (channel, row, column) or None for all of a layer;"
+        f" got {target!r}."
+    )
+
+
+def _check_alive(model, x, targets, layer):
+    """Refuses targets whose score doesn't depend on the picture."""
+    gradient = _gradient(model, x, targets, layer, l2=0, tv=0, shift=(0, 0))
+    still = gradient.flatten(1).abs().amax(1) == 0
+    if still.any():
+        dead = [target for target, is_dead in zip(targets, still.tolist()) if is_dead]
+        raise ValueError(
+            f"Nothing near the start changes the score of {', '.join(map(str, dead))}: a ReLU is"
+            " silent there. Take the layer before the ReLU, or another start or seed."
+        )
+
+
+def _checked_keep(keep, steps):
+    wrong = [number for number in keep or () if not 0 <= number <= steps]
+    if wrong:
+        raise ValueError(f"keep={wrong[0]}: steps are numbered from 0 (the start) to {steps}.")
+    return set(keep or ())
+
+
+def _check_numbers(steps, step, **options):
+    if steps < 1 or step <= 0:
+        raise ValueError(f"steps={steps}, step={step}: both must be positive.")
+    for name, value in options.items():
+        if value < 0:
+            raise ValueError(f"{name}={value}: it can't be negative.")

@@ -1,14 +1,33 @@
-"""Scores against what is known to be true.
+"""Scores of heat maps, against what is known to be true, and against chance.
 
 paste_test(classifier, scenes)      where the evidence for "tank" is, from with/without pairs
 box_accuracies(heatmaps, masks)     how often a map's box agrees with the object's (MaxBoxAcc)
+
+pointing_game(heatmap, mask)        does the highest pixel lie on the object?
+relevance_mass(heatmap, mask)       how much of the positive relevance lies on it
+relevance_rank(heatmap, mask)       how many of its pixels are among the highest
+deletion, insertion                 how fast the class is lost, or found, in the map's order
+rank_correlation, structural_similarity    how much alike two maps are
+
+random_map, centre_map, edge_map    maps that have not looked at any network: controls
+randomized(model, names)            networks that have forgotten what they learned, layer by layer
+
+A heatmap is (H, W), higher where there is more evidence for the class; a mask is (H, W) bool. NaN
+is refused. A constant map says nothing, and scores what a uniform one does: the mask's share of
+the area.
 """
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import torch
+from scipy import ndimage, stats
+from skimage.metrics import structural_similarity as skimage_similarity
+from torch import Tensor, nn
 
 from course_utils import cam, pictures
+from course_utils._networks import evaluating
 from course_utils.classifiers import Classifier
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
@@ -74,3 +93,190 @@ def box_accuracies(
         / len(pairs)
         for threshold in thresholds
     }
+
+
+# ---------------------------------------------------------------------------- on the object
+
+
+def pointing_game(heatmap: Tensor, mask: Tensor, tolerance: int = 0) -> float:
+    """1.0 if the highest pixel lies on the object, else 0.0; of several highest, the share.
+
+    tolerance: how many pixels beside the object still count; the paper uses 15 of about 224
+
+    Zhang, Lin, Brandt, Shen and Sclaroff, "Top-down Neural Attention by Excitation Backprop",
+    ECCV 2016, section 4.2.
+    """
+    heatmap, mask = _checked(heatmap, mask)
+    if tolerance:
+        mask = pictures.grown(mask, tolerance)
+    return mask[heatmap == heatmap.max()].double().mean().item()
+
+
+def relevance_mass(heatmap: Tensor, mask: Tensor) -> float:
+    """The share of the positive relevance that lies on the object, in [0, 1].
+
+    Arras, Osman and Samek, "CLEVR-XAI: A benchmark dataset for the ground truth evaluation of
+    neural network explanations", Information Fusion 2022, equation 1.
+    """
+    heatmap, mask = _checked(heatmap, mask)
+    positive = heatmap.clamp(min=0)
+    if positive.sum() == 0:
+        return mask.double().mean().item()
+    return (positive[mask].sum() / positive.sum()).item()
+
+
+def relevance_rank(heatmap: Tensor, mask: Tensor) -> float:
+    """Of the K highest pixels, the share that lies on the object of K pixels, in [0, 1].
+
+    Pixels that tie for the last places count by chance: as many as there are places, on average.
+
+    Arras, Osman and Samek (see `relevance_mass`), equation 2.
+    """
+    heatmap, mask = _checked(heatmap, mask)
+    size = int(mask.sum())
+    last = heatmap.flatten().topk(size).values[-1]
+    above, tied = heatmap > last, heatmap == last
+    places = size - above.sum()
+    return ((mask & above).sum() + places * mask[tied].double().mean()).item() / size
+
+
+def _checked(heatmap, mask):
+    """The heatmap in double precision and the mask, if they can be scored."""
+    if heatmap.dim() != 2 or heatmap.shape != mask.shape:
+        raise ValueError(
+            f"The heatmap and the mask must have one shape (H, W), not {tuple(heatmap.shape)} and"
+            f" {tuple(mask.shape)}."
+        )
+    if mask.dtype != torch.bool:
+        raise ValueError(f"The mask must be bool, not {mask.dtype}: compare it with > 0.")
+    if not mask.any():
+        raise ValueError("The mask is empty: there is no object to find.")
+    _refuse_nan(heatmap)
+    return heatmap.detach().cpu().double(), mask.cpu()
+
+
+def _refuse_nan(*heatmaps):
+    if any(heatmap.isnan().any() for heatmap in heatmaps):
+        raise ValueError("The heatmap contains NaN (not a number).")
+
+
+# ---------------------------------------------------------------------------- taking away
+
+
+def deletion(
+    model: nn.Module, x: Tensor, target: int, heatmap: Tensor, replacement: Tensor, steps: int = 32
+) -> float:
+    """The mean probability of the class while its pixels are replaced, highest first, in [0, 1].
+
+    The lower the better: a map that is right makes the class disappear early.
+
+    x, replacement: one preprocessed picture each, (1, 3, H, W)
+    steps: into how many equal parts the pixels are cut; the area under the curve is a trapezoid sum
+
+    Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models",
+    BMVC 2018, section 4.2. Equal values are taken row by row.
+    """
+    return _area(model, x, replacement, target, heatmap, steps)
+
+
+def insertion(
+    model: nn.Module, x: Tensor, target: int, heatmap: Tensor, replacement: Tensor, steps: int = 32
+) -> float:
+    """The mean probability of the class while its pixels are brought back, highest first.
+
+    The higher the better. See `deletion`.
+    """
+    return _area(model, replacement, x, target, heatmap, steps)
+
+
+def _area(model, before, after, target, heatmap, steps):
+    """The area under the probability while `after` takes the place of `before`, pixel by pixel."""
+    if before.shape != after.shape or before.dim() != 4 or len(before) != 1:
+        raise ValueError(
+            "x and replacement must be one preprocessed picture each, (1, 3, H, W), not"
+            f" {tuple(before.shape)} and {tuple(after.shape)}."
+        )
+    if heatmap.shape != before.shape[2:]:
+        raise ValueError(
+            f"The heatmap must be as large as the picture, {tuple(before.shape[2:])}, not"
+            f" {tuple(heatmap.shape)}."
+        )
+    _refuse_nan(heatmap)
+    order = heatmap.flatten().argsort(descending=True, stable=True).to(before.device)
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order), device=order.device)
+    counts = torch.linspace(0, len(order), steps + 1).round().long().tolist()
+    rank = rank.reshape(heatmap.shape)
+    probabilities = []
+    with torch.no_grad(), evaluating(model):
+        for count in counts:
+            mixed = torch.where(rank < count, after, before)
+            probabilities.append(model(mixed).softmax(1)[0, target].item())
+    places = torch.tensor(counts, dtype=torch.float64) / len(order)
+    return torch.trapezoid(torch.tensor(probabilities, dtype=torch.float64), places).item()
+
+
+# ---------------------------------------------------------------------------- two maps
+
+
+def rank_correlation(one: Tensor, other: Tensor) -> float:
+    """Spearman's rank correlation of two maps, in [-1, 1]; 0 if one of them is constant."""
+    _refuse_nan(one, other)
+    if one.max() == one.min() or other.max() == other.min():
+        return 0.0
+    return float(stats.spearmanr(one.detach().flatten(), other.detach().flatten())[0])
+
+
+def structural_similarity(one: Tensor, other: Tensor) -> float:
+    """SSIM of two maps, each scaled to [0, 1] first; 1 for equal ones, 0 if one is constant.
+
+    Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018, compare maps so; SSIM itself is
+    from Wang, Bovik, Sheikh and Simoncelli, IEEE Transactions on Image Processing 2004.
+    """
+    _refuse_nan(one, other)
+    if one.max() == one.min() or other.max() == other.min():
+        return 0.0
+    scaled = [((m - m.min()) / (m.max() - m.min())).detach().double().numpy() for m in (one, other)]
+    return float(skimage_similarity(*scaled, data_range=1.0))
+
+
+# ---------------------------------------------------------------------------- controls
+
+
+def random_map(height: int, width: int, seed: int = 0) -> Tensor:
+    """Independent uniform noise (H, W)."""
+    return torch.rand(height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def centre_map(height: int, width: int) -> Tensor:
+    """A round hill in the middle, (H, W): photographers put objects there."""
+    rows = torch.linspace(-1, 1, height)[:, None]
+    columns = torch.linspace(-1, 1, width)[None]
+    return torch.exp(-(rows**2 + columns**2))
+
+
+def edge_map(picture: Tensor) -> Tensor:
+    """How steep the brightness of a picture (3, H, W) is at each pixel (Sobel), (H, W)."""
+    grey = picture.detach().cpu().mean(0).double().numpy()
+    steepness = np.hypot(ndimage.sobel(grey, 0), ndimage.sobel(grey, 1))
+    return torch.from_numpy(steepness).float()
+
+
+def randomized(model: nn.Module, names: Sequence[str], seed: int = 0) -> Iterator[nn.Module]:
+    """Copies of a network that forget more and more: one for each name, in the given order.
+
+    names: modules with weights, the last layer first; in each copy its weights and those of all
+           names before it are drawn anew, as at the start of training
+    The network itself is not changed.
+
+    Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018, section 3.1 (cascading).
+    """
+    forgetful = copy.deepcopy(model)
+    for number, name in enumerate(names):
+        module = forgetful.get_submodule(name)
+        if not hasattr(module, "reset_parameters"):
+            raise ValueError(f"The module {name!r} has no weights of its own to draw anew.")
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(seed + number)
+            module.reset_parameters()
+        yield copy.deepcopy(forgetful)

@@ -1,0 +1,201 @@
+"""Scores of heat maps on cases whose answers are known without any program."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+from torch import nn
+
+from course_utils import scores
+from course_utils.classifiers import PlainNet
+
+MASK = torch.zeros(12, 17, dtype=torch.bool)
+MASK[3:7, 10:15] = True  # 20 of 204 pixels
+AREA = 20 / 204
+ON_OBJECT = (scores.pointing_game, scores.relevance_mass, scores.relevance_rank)
+
+
+@pytest.mark.parametrize("score", ON_OBJECT)
+def test_the_perfect_map_scores_1_and_the_opposite_one_0(score):
+    assert score(MASK.float(), MASK) == 1
+    assert score((~MASK).float(), MASK) == 0
+
+
+@pytest.mark.parametrize("score", ON_OBJECT)
+@pytest.mark.parametrize("value", [1.0, 0.0, 7.5])
+def test_a_constant_map_scores_the_share_of_the_area(score, value):
+    assert score(torch.full(MASK.shape, value), MASK) == pytest.approx(AREA)
+
+
+def test_a_map_without_positive_relevance_has_the_mass_of_a_constant_one():
+    assert scores.relevance_mass(-torch.rand(MASK.shape), MASK) == pytest.approx(AREA)
+
+
+@pytest.mark.parametrize("score", ON_OBJECT)
+def test_random_maps_score_the_share_of_the_area_on_average(score):
+    values = [score(scores.random_map(12, 17, seed), MASK) for seed in range(600)]
+    assert np.mean(values) == pytest.approx(AREA, abs=0.03)
+
+
+@pytest.mark.parametrize("score", ON_OBJECT)
+def test_transposed_maps_are_refused_or_wrong(score):
+    with pytest.raises(ValueError, match="one shape"):
+        score(MASK.float().T, MASK)
+
+
+def test_the_pointing_game_by_hand():
+    heatmap = torch.zeros(MASK.shape)
+    heatmap[8, 12] = 1  # two rows below the object
+    assert [scores.pointing_game(heatmap, MASK, t) for t in (0, 1, 2)] == [0, 0, 1]
+    heatmap[4, 11] = 1  # a tie: one of two peaks lies on it
+    assert scores.pointing_game(heatmap, MASK) == 0.5
+
+
+def test_the_relevance_mass_by_hand():
+    heatmap = torch.zeros(MASK.shape)
+    heatmap[4, 11], heatmap[0, 0], heatmap[0, 1] = 3, 1, -100
+    assert scores.relevance_mass(heatmap, MASK) == 0.75
+
+
+def test_the_relevance_rank_by_hand():
+    heatmap = torch.rand(MASK.shape)
+    heatmap[3, 10:15] = 5  # one of the object's four rows
+    heatmap[0, :15] = 4  # and fifteen pixels elsewhere
+    assert scores.relevance_rank(heatmap, MASK) == 0.25
+
+
+def test_ties_for_the_last_places_count_on_average():
+    heatmap = torch.zeros(MASK.shape)
+    heatmap[3:5, 10:15] = 2  # 10 places for certain; 10 more among 194 zeros, 10 of them right
+    assert scores.relevance_rank(heatmap, MASK) == pytest.approx((10 + 10 * 10 / 194) / 20)
+
+
+@pytest.mark.parametrize("score", ON_OBJECT)
+@pytest.mark.parametrize(
+    ("heatmap", "mask", "message"),
+    [
+        (torch.full(MASK.shape, float("nan")), MASK, "NaN"),
+        (torch.rand(3, 12, 17), MASK, "one shape"),
+        (torch.rand(12, 17), MASK.float(), "must be bool"),
+        (torch.rand(12, 17), torch.zeros(12, 17, dtype=torch.bool), "mask is empty"),
+    ],
+)
+def test_what_cannot_be_scored(score, heatmap, mask, message):
+    with pytest.raises(ValueError, match=message):
+        score(heatmap, mask)
+
+
+# ---------------------------------------------------------------------------- taking away
+
+
+class Planted(nn.Module):
+    """Its two logits are ten times the mean over the mask, and zero."""
+
+    def forward(self, x):
+        seen = 10 * x[:, :, MASK].mean((1, 2))
+        return torch.stack([seen, torch.zeros_like(seen)], 1)
+
+
+X, BLANK = torch.ones(1, 3, 12, 17), torch.zeros(1, 3, 12, 17)
+
+
+def areas(heatmap, steps=204):
+    inputs = Planted(), X, 0, heatmap, BLANK, steps
+    return scores.deletion(*inputs), scores.insertion(*inputs)
+
+
+def test_the_right_map_deletes_and_inserts_fastest():
+    """By hand: the probability is sigmoid(10 (1 - t)) at the share t of the object's pixels."""
+    share = torch.linspace(0, 1, 21)
+    falling = torch.trapezoid((10 * (1 - share)).sigmoid(), share * AREA).item()
+    deleted, inserted = areas(MASK.float())
+    assert deleted == pytest.approx(falling + 0.5 * (1 - AREA), abs=1e-4)
+    rising = torch.trapezoid((10 * share).sigmoid(), share * AREA).item()
+    assert inserted == pytest.approx(rising + 1 * (1 - AREA), abs=1e-4)
+    worst = areas((~MASK).float())
+    assert worst[0] > deleted and worst[1] < inserted
+    assert areas(scores.random_map(12, 17))[0] > deleted
+
+
+def test_the_number_of_steps_hardly_matters_for_a_smooth_curve():
+    heatmap = scores.random_map(12, 17)
+    assert areas(heatmap, 204)[0] == pytest.approx(areas(heatmap, 51)[0], abs=0.01)
+
+
+def test_deletion_leaves_the_network_as_it_was():
+    model = nn.Sequential(Planted(), nn.Dropout(0.5)).train()
+    first = scores.deletion(model, X, 0, MASK.float(), BLANK)
+    assert model.training and first == scores.deletion(model, X, 0, MASK.float(), BLANK)
+
+
+def test_deletion_needs_fitting_inputs():
+    with pytest.raises(ValueError, match="as large as the picture"):
+        scores.deletion(Planted(), X, 0, torch.rand(17, 12), BLANK)
+    with pytest.raises(ValueError, match="one preprocessed picture each"):
+        scores.insertion(Planted(), X, 0, MASK.float(), BLANK[0])
+    with pytest.raises(ValueError, match="NaN"):
+        scores.deletion(Planted(), X, 0, torch.full((12, 17), float("nan")), BLANK)
+
+
+# ---------------------------------------------------------------------------- two maps
+
+
+def test_rank_correlation():
+    one = torch.rand(12, 17)
+    assert scores.rank_correlation(one, one.exp()) == pytest.approx(1)
+    assert scores.rank_correlation(one, -one) == pytest.approx(-1)
+    assert scores.rank_correlation(one, torch.ones(12, 17)) == 0
+    other = torch.rand(12, 17)
+    expected = spearmanr(one.flatten().numpy(), other.flatten().numpy())[0]
+    assert scores.rank_correlation(one, other) == pytest.approx(expected)
+
+
+def test_structural_similarity():
+    one, other = scores.centre_map(32, 40), scores.random_map(32, 40)
+    assert scores.structural_similarity(one, 3 * one - 2) == pytest.approx(1)
+    assert abs(scores.structural_similarity(one, other)) < 0.1
+    assert scores.structural_similarity(one, torch.ones(32, 40)) == 0
+
+
+@pytest.mark.parametrize("score", [scores.rank_correlation, scores.structural_similarity])
+def test_nan_has_no_likeness(score):
+    with pytest.raises(ValueError, match="NaN"):
+        score(torch.rand(12, 17), torch.full((12, 17), float("nan")))
+
+
+# ---------------------------------------------------------------------------- controls
+
+
+def test_the_random_map_depends_on_its_seed_alone():
+    assert torch.equal(scores.random_map(5, 7, 3), scores.random_map(5, 7, 3))
+    assert not torch.equal(scores.random_map(5, 7, 3), scores.random_map(5, 7, 4))
+
+
+def test_the_centre_map_is_highest_in_the_middle_and_symmetric():
+    hill = scores.centre_map(11, 15)
+    assert divmod(hill.argmax().item(), 15) == (5, 7)
+    assert torch.allclose(hill, hill.flip(0)) and torch.allclose(hill, hill.flip(1))
+
+
+def test_the_edge_map_finds_an_edge():
+    picture = torch.zeros(3, 12, 17)
+    picture[:, :, 9:] = 1
+    edges = scores.edge_map(picture)
+    assert edges[:, 8:10].min() > 0 and edges[:, :7].max() == edges[:, 11:].max() == 0
+
+
+def test_randomizing_goes_from_the_last_layer_down_and_spares_the_network():
+    torch.manual_seed(0)
+    model = PlainNet(3, (4, 4, 4, 4, 4, 4), 32)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    names = ["head", "features.conv6", "features.conv5"]
+    for count, forgetful in enumerate(scores.randomized(model, names), 1):
+        changed = {
+            name.rsplit(".", 1)[0]
+            for name, value in forgetful.state_dict().items()
+            if not torch.equal(value, before[name])
+        }
+        assert changed == set(names[:count])
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    with pytest.raises(ValueError, match=r"'features.relu1' has no weights"):
+        list(scores.randomized(model, ["features.relu1"]))

@@ -305,6 +305,7 @@ def test_outside_of_jupyter_it_prints(capsys):
 
 def test_in_jupyter_it_displays_text_html_and_data(monkeypatch):
     bundles = []
+    monkeypatch.delenv("COURSE_STRICT", raising=False)
     monkeypatch.setattr("IPython.get_ipython", object)
     monkeypatch.setattr(
         "IPython.display.display", lambda item: bundles.append(item._repr_mimebundle_())

@@ -6,13 +6,15 @@ All the broken notebooks are executed in one run, so that starting kernels takes
 import re
 import subprocess
 import sys
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 
 import nbformat
 import pytest
 
 from course_utils.classroom import UsageError, find_notebooks
 from course_utils.classroom.command import main
-from course_utils.classroom.run import choose_parameters, declared_parameters
+from course_utils.classroom.run import _result_of, choose_parameters, declared_parameters
 
 WRONG = """from course_utils.exercises import the_tank_legend as check
 check.swap(lambda picture, donor, mask: picture)"""
@@ -137,9 +139,46 @@ def test_executed_notebooks_and_html_are_written(finished):
 def test_a_run_without_failures_exits_with_0(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
-    notebook = write_notebook(tmp_path / "fine.ipynb", "print('hello')")
+    monkeypatch.setenv("COURSE_STRICT", "0")
+    notebook = write_notebook(tmp_path / "lenient.ipynb", "print('hello')", WRONG)
+    add_check(notebook, "swap", 2)
     assert main(["run", str(notebook), "--out", str(tmp_path / "out")]) == 0
-    assert "1 of 1 notebooks ran to the end" in capfd.readouterr().out
+    told = capfd.readouterr().out
+    assert "1 of 1 notebooks ran to the end" in told
+    assert re.search(r"^lenient +2 +0/1 .+ok$", told, re.MULTILINE), told
+
+
+def test_a_killed_job_is_a_failure_of_its_notebook(tmp_path):
+    task = Future()
+    task.set_exception(BrokenProcessPool())
+    result = _result_of(task, tmp_path / "one.ipynb")
+    assert result.name == "one" and "a job of this run was killed" in result.failure
+
+
+# ---------------------------------------------------------------------------- safety
+
+
+def test_a_result_never_replaces_a_notebook(tmp_path, capsys):
+    notebook = write_notebook(tmp_path / "mine.ipynb", "1")
+    before = notebook.read_bytes()
+    assert main(["run", str(notebook), "--out", str(tmp_path)]) == 2
+    assert "would replace mine.ipynb itself" in capsys.readouterr().err
+    assert notebook.read_bytes() == before
+    (tmp_path / "other").mkdir()
+    other = write_notebook(tmp_path / "other" / "mine.ipynb", "2")
+    assert main(["run", str(notebook), str(other), "--out", str(tmp_path / "out")]) == 2
+    assert "Two of the notebooks are called mine.ipynb" in capsys.readouterr().err
+
+
+def test_a_damaged_notebook_is_named(tmp_path, capsys):
+    (tmp_path / "broken.ipynb").write_text("{")
+    assert main(["run", str(tmp_path / "broken.ipynb"), "--out", str(tmp_path / "out")]) == 2
+    assert "broken.ipynb can't be read as a notebook: " in capsys.readouterr().err
+
+
+def test_a_damaged_parameters_cell_is_left_to_the_run(tmp_path):
+    notebook = write_notebook(tmp_path / "bad.ipynb", "SEED = = 1", tags=["parameters"])
+    assert declared_parameters(notebook) == set()
 
 
 # ---------------------------------------------------------------------------- names
@@ -162,6 +201,7 @@ def test_notebooks_go_by_name_number_or_path(tmp_path):
     for name in ("01_first", "01_first.ipynb", "1", "01", str(first)):
         assert find_notebooks([name], tmp_path) == [first]
     assert find_notebooks([str(first)]) == [first]
+    assert find_notebooks(["1", "01", str(first)], tmp_path) == [first]
 
 
 def test_a_folder_without_notebooks(tmp_path):

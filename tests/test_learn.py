@@ -20,6 +20,7 @@ STUB = '''def double(x):
     """Twice x."""
     # YOUR CODE HERE
     raise NotImplementedError()'''
+V3 = '{"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": []}'
 ANSWER = '''def double(x):
     """Twice x."""
     return x + x'''
@@ -202,6 +203,23 @@ def test_a_deleted_exercise_comes_back_as_a_stub(course):
     assert source_of(update.path, "solution") == STUB
 
 
+def test_ids_that_an_editor_dropped_are_found_again(course):
+    path = course().path
+    change(path, lambda cells: (answer(cells), cells.insert(2, new_markdown_cell("my note"))))
+    notebook = json.loads(path.read_text())
+    notebook["nbformat_minor"] = 0
+    for cell in notebook["cells"]:
+        del cell["id"]
+    path.write_text(json.dumps(notebook))
+    update = course(new_master())
+    cells = nbformat.read(update.path, as_version=4).cells
+    sources = [cell.source.splitlines()[0] for cell in cells]
+    assert sources == [
+        "# One", "my note", "def double(x):", "check.double(double)", "New text", "print('end')"
+    ]  # fmt: skip
+    assert source_of(update.path, "solution") == ANSWER and update.kept is None
+
+
 # ---------------------------------------------------------------------------- doubts
 
 
@@ -216,7 +234,9 @@ def assert_kept(update, before, words):
     nbformat.validate(nbformat.read(update.path, as_version=4))
 
 
-@pytest.mark.parametrize("content", ["not a notebook", "", '{"cells": [', '{"nbformat": 4}', "[]"])
+@pytest.mark.parametrize(
+    "content", ["not a notebook", "", '{"cells": [', '{"nbformat": 4}', "[]", V3]
+)
 def test_an_unreadable_file_is_kept(course, content):
     path = course().path
     path.write_text(content)
@@ -254,6 +274,66 @@ def test_a_changed_cell_of_the_course(course):
     )
 
 
+def turn_to_markdown(cells):
+    cells[1] = new_markdown_cell("precious", id="solution", metadata=cells[1].metadata)
+
+
+def paste_the_check(cells):
+    cells.insert(3, new_code_cell("precious", id="pasted", metadata=cells[2].metadata))
+
+
+def spoil_metadata(cells):
+    cells[1].source = "precious"
+    cells[1].metadata["nbgrader"] = "nonsense"
+
+
+def paste_a_picture(cells):
+    cells[0].attachments = {"picture.png": {"image/png": "precious"}}
+
+
+@pytest.mark.parametrize(
+    "edit", [turn_to_markdown, paste_the_check, spoil_metadata, paste_a_picture]
+)
+def test_whatever_finds_no_place_is_kept(course, edit):
+    path = course().path
+    change(path, edit)
+    before = path.read_bytes()
+    update = course(new_master())
+    assert update.kept.read_bytes() == before and b"precious" in before
+    assert "precious" in update.doubt or "# One" in update.doubt
+
+
+def test_text_that_cannot_be_encoded(course):
+    path = course().path
+    path.write_text(path.read_text().replace("raise NotImplementedError()", "'\\ud800'"))
+    before = path.read_bytes()
+    assert_kept(course(new_master()), before, "could not be read (UnicodeEncodeError)")
+
+
+@pytest.mark.parametrize("remembered", [[], "x", {"cells": []}, {"release": "?", "cells": None}])
+def test_a_damaged_memory_of_the_release(course, remembered):
+    path = course().path
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata["course"] = remembered
+    answer(notebook.cells)
+    nbformat.write(notebook, path)
+    before = path.read_bytes()
+    update = course()
+    assert_kept(update, before, "which version")
+    assert source_of(update.path, "solution") == ANSWER
+
+
+def test_cells_without_a_part_in_grading_are_the_learners_own(course):
+    def add(cells):
+        inert = {**nbgrader("cell-1", solution=True), "solution": False}
+        cells.insert(3, new_code_cell("mine = 1", id="mine", metadata={"nbgrader": inert}))
+        cells.append(new_code_cell("", id="blank"))
+
+    change(course().path, add)
+    update = course(new_master())
+    assert update.kept is None and source_of(update.path, "mine") == "mine = 1"
+
+
 def test_a_copy_of_unknown_origin(course):
     path = course().path
     notebook = nbformat.read(path, as_version=4)
@@ -284,6 +364,10 @@ def test_a_failed_write_leaves_the_old_file(course, monkeypatch):
         course(new_master())
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
+    path.write_text("broken")
+    with pytest.raises(OSError, match="full"):
+        course(new_master())
+    assert path.read_text() == "broken"
 
 
 # ---------------------------------------------------------------------------- the command

@@ -1,10 +1,13 @@
 """`course progress` reads saved verdicts, and believes none that does not fit the answer."""
 
+import subprocess
+import sys
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from course_utils.classroom import progress
+from course_utils.classroom import NOTEBOOKS, progress
 from course_utils.classroom.command import main
 from course_utils.exercises import the_tank_legend
 from course_utils.exercises.engine.checks import source_hash
@@ -56,12 +59,36 @@ def test_a_passed_answer():
         (verdict(source=None), ANSWER, "changed since"),
         (verdict(exercise="paste"), ANSWER, "not run yet"),
         (verdict(kind="PASSED!"), ANSWER, "not run yet"),
+        (verdict(kind=["passed"]), ANSWER, "not run yet"),
+        (verdict(source=["x"]), ANSWER, "changed since"),
+        (verdict(), "def swap(): return " + "-" * 100_000 + "1", "changed since"),
+        (verdict(), ANSWER + "\0", "changed since"),
         ("passed", ANSWER, "not run yet"),
         ([], ANSWER, "not run yet"),
     ],
 )
 def test_everything_else_does_not_count(saved, answer, told):
     assert progress.verdict_on(notebook_with(saved, answer), "swap").startswith(told)
+
+
+def test_the_last_verdict_counts():
+    notebook = notebook_with(verdict())
+    last = new_output("display_data", data={MIME: verdict(kind="raised")})
+    notebook.cells[1].outputs.append(last)
+    assert progress.verdict_on(notebook, "swap") == "not yet (it raised an error)"
+
+
+def test_magics_beside_an_answer_do_not_matter():
+    answer = "%matplotlib inline\n" + ANSWER + "\n!true"
+    assert progress.verdict_on(notebook_with(verdict(), answer), "swap") == "passed"
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("nonsense", [None, "x", [], {"grade_id": ["swap"]}])
+def test_nonsense_in_the_metadata_does_not_count(place, nonsense):
+    notebook = notebook_with(verdict())
+    notebook.cells[place].metadata["nbgrader"] = nonsense
+    assert progress.verdict_on(notebook, "swap") != "passed"
 
 
 def test_the_hash_is_the_one_that_the_check_saves(tmp_path):
@@ -91,6 +118,14 @@ def test_the_masters_have_passed_everything(capsys):
     lines = capsys.readouterr().out.strip().splitlines()
     passed, total = lines[-1].split(" exercises")[0].split(" of ")
     assert passed == total and int(total) == len(lines) - 2, lines
+
+
+def test_a_reader_who_stops_reading_is_no_error():
+    command = [sys.executable, "-m", "course_utils.classroom.command", "progress", str(NOTEBOOKS)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 def test_without_copies_it_says_what_to_do(tmp_path, capsys):

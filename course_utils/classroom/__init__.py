@@ -22,7 +22,14 @@ def find_notebooks(names=(), folder=NOTEBOOKS):
     known = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
     if not known and not names:
         raise UsageError(f"There are no notebooks in {folder}.")
-    return [_find_notebook(name, known) for name in names] or list(known.values())
+    found = [_find_notebook(name, known) for name in names]
+    return list(dict.fromkeys(found)) or list(known.values())
+
+
+def nbgrader_data(cell):
+    """What nbgrader has noted in a cell, as a dict; empty for an ordinary or a damaged cell."""
+    data = cell.metadata.get("nbgrader")
+    return data if isinstance(data, dict) and isinstance(data.get("grade_id"), str) else {}
 
 
 def _find_notebook(name, known):

@@ -1,6 +1,7 @@
 """The `course` command: reads its arguments and hands over to the module that does the work."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -11,12 +12,17 @@ def main(arguments=None):
     """Runs the command line `arguments` (those of this process by default) -> the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        return options.work(options)
+        status = options.work(options)
+        sys.stdout.flush()
+        return status
     except UsageError as error:
         print(f"course {options.name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130  # as shells report it
+    except BrokenPipeError:  # `course progress | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as shells report it: never 0, since a run may have failed
 
 
 def _parser():

@@ -13,12 +13,15 @@ import datetime
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+
+from course_utils.classroom import nbgrader_data
 
 STUB = "# YOUR CODE HERE\nraise NotImplementedError()"
 
@@ -44,22 +47,54 @@ def update_copy(master: Path, folder: Path) -> Update:
         write_notebook(fresh, path)
         return Update(path, "new")
     try:
-        old = nbformat.read(path, as_version=4)
-        nbformat.validate(old)
+        old = read_copy(path)
     except Exception as error:  # any damage: not JSON, not a notebook, half a file
         doubt = f"it could not be read ({type(error).__name__})"
         return _replaced(path, fresh, doubt)
-    if old.metadata.get("course", {}).get("release") == fresh.metadata.course.release:
+    if _remembered(old).get("release") == fresh.metadata.course.release:
         return Update(path, "unchanged")
     merged, doubt = merge(old, fresh)
     return _replaced(path, merged, doubt)
+
+
+def read_copy(path: Path) -> nbformat.NotebookNode:
+    """A learner's file; raises some exception if it is damaged in any way."""
+    notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    if notebook.nbformat != 4:
+        raise ValueError("another version of the format, which a conversion might cut short")
+    _give_ids(notebook)
+    nbformat.validate(notebook)
+    nbformat.writes(notebook).encode()  # half a surrogate pair can be read but not be written
+    return notebook
+
+
+def _give_ids(notebook):
+    """Some editors, Colab for one, drop the cells' ids: unchanged text gets its own id again."""
+    by_text = {digest: name for name, digest in _origin(notebook).items()}
+    for cell in notebook.cells:
+        if "id" not in cell:
+            known = by_text.pop(_digest(cell.source), None)
+            cell.id = known or nbformat.v4.new_raw_cell().id
+    notebook.nbformat_minor = max(5, notebook.nbformat_minor)  # the first with ids
+
+
+def _remembered(notebook):
+    """What a copy remembers of its release; empty if that is missing or damaged."""
+    course = notebook.metadata.get("course")
+    return course if isinstance(course, dict) else {}
+
+
+def _origin(notebook):
+    """What each of the course's cells looked like in the copy's release -> {id: digest}."""
+    cells = _remembered(notebook).get("cells")
+    return cells if isinstance(cells, dict) else {}
 
 
 def _replaced(path, notebook, doubt):
     kept = None
     if doubt:
         kept = _free_name(path)
-        os.replace(path, kept)
+        shutil.copy2(path, kept)
     write_notebook(notebook, path)
     return Update(path, "updated", kept, doubt)
 
@@ -76,7 +111,7 @@ def write_notebook(notebook, path: Path) -> None:
     """Writes a notebook so that the file is at any moment either the old or the new one."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(nbformat.writes(notebook))
             file.write("\n")
         if os.name == "posix":
@@ -146,7 +181,7 @@ def merge(old, fresh) -> tuple[nbformat.NotebookNode, str]:
     The doubt is one clause that says what could not be carried over for certain, or "".
     """
     merged = copy.deepcopy(fresh)
-    origin = old.metadata.get("course", {}).get("cells", {})
+    origin = _origin(old)
     answers = _answers(old, origin)
     _put_answers(merged, answers)
     _put_own_cells(merged, old, origin)
@@ -154,9 +189,10 @@ def merge(old, fresh) -> tuple[nbformat.NotebookNode, str]:
     return merged, _doubt(old, merged, origin, answers)
 
 
-def _grade_id(cell, kind="solution"):
-    data = cell.metadata.get("nbgrader", {})
-    return data.get("grade_id") if data.get(kind) else None
+def _grade_id(cell):
+    """The name of the exercise that a cell holds the answer to, or None."""
+    data = nbgrader_data(cell)
+    return data["grade_id"] if data.get("solution") else None
 
 
 def _answers(old, origin):
@@ -184,11 +220,16 @@ def _put_own_cells(merged, old, origin):
     known = {cell.id for cell in merged.cells} | set(origin)
     neighbour = None
     for cell in old.cells:
-        if cell.id not in known and "nbgrader" not in cell.metadata:
+        if cell.id not in known and not _has_part_in_grading(cell):
             merged.cells.insert(_place_after(merged, neighbour), copy.deepcopy(cell))
             neighbour = cell.id
         elif any(other.id == cell.id for other in merged.cells):
             neighbour = cell.id
+
+
+def _has_part_in_grading(cell):
+    """Whether nbgrader treats a cell as an answer or a check; a pasted copy of one does, too."""
+    return any(nbgrader_data(cell).get(kind) for kind in ("solution", "grade", "task"))
 
 
 def _place_after(notebook, neighbour):
@@ -216,11 +257,33 @@ def _doubt(old, merged, origin, answers):
     gone = [name for name in answers if name not in offered]
     if gone:
         return f"the exercise {gone[0]} is no longer part of the course"
-    edited = [
-        cell for cell in old.cells if cell.id in origin and not _grade_id(cell)
-        and _is_changed(cell, origin)
-    ]  # fmt: skip
-    if edited:
-        first = (edited[0].source.strip().splitlines() or ["an emptied cell"])[0][:50]
+    lost = _first_lost_cell(old, merged, origin)
+    if lost is None:
+        return ""
+    first = (lost.source.strip().splitlines() or ["an emptied cell"])[0][:50]
+    if lost.id in origin:
         return f"you changed a cell of the course: {first!r}"
-    return ""
+    return f"the new one has no place for your cell {first!r}"
+
+
+def _first_lost_cell(old, merged, origin):
+    """The first cell with anything by the learner that is nowhere in the merged notebook.
+
+    The last safeguard: whatever the reason why a cell was not carried over, it shows here.
+    """
+    there = {_content(cell) for cell in merged.cells}
+    for cell in old.cells:
+        is_theirs = _is_changed(cell, origin) or cell.get("attachments")
+        if is_theirs and not _is_blank(cell, origin) and _content(cell) not in there:
+            return cell
+    return None
+
+
+def _content(cell):
+    """All of a cell that a learner can write or paste."""
+    return cell.source, json.dumps(cell.get("attachments", {}), sort_keys=True)
+
+
+def _is_blank(cell, origin):
+    """Whether a cell is an empty one that the learner added, as JupyterLab does at the end."""
+    return cell.id not in origin and not cell.source.strip() and not cell.get("attachments")

@@ -43,10 +43,18 @@ def _environment():
 
 def update_all(folder=LEARNER, masters=None):
     """Makes or updates every copy and says what happened -> the updates."""
+    updates = []
     try:
-        updates = [update_copy(master, folder) for master in masters or find_notebooks()]
+        for master in masters or find_notebooks():
+            updates.append(update_copy(master, folder))
     except OSError as error:
         raise UsageError(f"The copies can't be written to {folder}: {error}.") from None
+    finally:
+        _tell(folder, updates)  # after an error too: what is done is done
+    return updates
+
+
+def _tell(folder, updates):
     count = Counter(update.action for update in updates)
     print(
         f"{folder}: {count['new']} notebooks new, {count['updated']} updated with your answers in"
@@ -55,4 +63,3 @@ def update_all(folder=LEARNER, masters=None):
     for update in updates:
         if update.kept:
             print(f"Your old {update.path.name} is kept as {update.kept.name}: {update.doubt}.")
-    return updates

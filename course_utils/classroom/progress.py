@@ -9,8 +9,10 @@ import inspect
 from dataclasses import dataclass
 
 import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
 
-from course_utils.classroom import UsageError, find_notebooks
+from course_utils.classroom import UsageError, find_notebooks, nbgrader_data
+from course_utils.classroom.copies import read_copy
 from course_utils.exercises.engine.feedback import MIME, TITLES, hash_of_source
 
 
@@ -40,7 +42,7 @@ def read_standings(master, path):
     """The standing of each exercise of a master in the learner's file `path` -> [Standing]."""
     exercises = _exercises(nbformat.read(master, as_version=4))
     try:
-        notebook = nbformat.read(path, as_version=4)
+        notebook = read_copy(path)
     except FileNotFoundError:
         return [Standing(master.stem, name, "no copy yet", 0, p) for name, p in exercises]
     except Exception:  # any damage to the file
@@ -50,9 +52,9 @@ def read_standings(master, path):
 
 def _exercises(master):
     """(name, points) of each exercise, from its check cell."""
-    graded = [cell.metadata.get("nbgrader", {}) for cell in master.cells]
+    graded = [nbgrader_data(cell) for cell in master.cells]
     return [
-        (data.grade_id.removeprefix("check_"), data.points)
+        (data["grade_id"].removeprefix("check_"), data["points"])
         for data in graded
         if data.get("grade") and not data.get("solution")
     ]
@@ -69,7 +71,7 @@ def verdict_on(notebook, name):
     if verdict is None:
         return "not run yet"
     kind = verdict.get("kind")
-    if kind not in TITLES:
+    if not isinstance(kind, str) or kind not in TITLES:
         return "not run yet"
     if kind == "passed" and not _is_of_this_source(verdict, notebook, name):
         return "changed since: run its cells again"
@@ -77,23 +79,22 @@ def verdict_on(notebook, name):
 
 
 def saved_verdict(notebook, name):
-    """The data that the check of an exercise left in its cell, or None."""
-    for cell in notebook.cells:
-        data = cell.metadata.get("nbgrader", {})
-        if data.get("grade_id") == f"check_{name}" and cell.cell_type == "code":
-            for output in cell.outputs:
-                found = output.get("data", {}).get(MIME)
-                if isinstance(found, dict) and found.get("exercise") == name:
-                    return found
-    return None
+    """The data that the check of an exercise left in its cell, the last if several, or None."""
+    outputs = [
+        output
+        for cell in notebook.cells
+        if nbgrader_data(cell).get("grade_id") == f"check_{name}" and cell.cell_type == "code"
+        for output in cell.outputs
+    ]
+    found = [output.get("data", {}).get(MIME) for output in outputs]
+    own = [data for data in found if isinstance(data, dict) and data.get("exercise") == name]
+    return own[-1] if own else None
 
 
 def _is_of_this_source(verdict, notebook, name):
     """Whether the answer in the notebook is the one that the check has seen."""
     sources = [
-        cell.source
-        for cell in notebook.cells
-        if cell.metadata.get("nbgrader", {}).get("grade_id") == name
+        cell.source for cell in notebook.cells if nbgrader_data(cell).get("grade_id") == name
     ]
     found = [hash_of_source(_function_source(source, name)) for source in sources]
     return verdict.get("source") is not None and verdict["source"] in found
@@ -101,9 +102,10 @@ def _is_of_this_source(verdict, notebook, name):
 
 def _function_source(source, name):
     """The lines of a cell that define the function, as `inspect` would return them."""
+    source = TransformerManager().transform_cell(source)  # %magics and !commands as Python
     try:
         tree = ast.parse(source)
-    except SyntaxError:
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # the last two: absurd nesting
         return ""
     found = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name]
     if not found:

@@ -11,14 +11,16 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 from tqdm import tqdm
 
-from course_utils.classroom import UsageError, find_notebooks
+from course_utils.classroom import UsageError, find_notebooks, nbgrader_data
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 """Templates for nbconvert; it finds "course" in there."""
@@ -47,6 +49,7 @@ def run(names, parameters, out, jobs=2, timeout=600):
     timeout:    seconds that one cell may take
     """
     notebooks = find_notebooks(names)
+    _refuse_to_overwrite(notebooks, out)
     chosen = choose_parameters(notebooks, parameters)
     _set_environment(jobs)
     out.mkdir(parents=True, exist_ok=True)
@@ -54,6 +57,18 @@ def run(names, parameters, out, jobs=2, timeout=600):
     results = _execute_all(notebooks, chosen, out, jobs, timeout)
     _print_table(results, time.monotonic() - start, out)
     return 1 if any(result.failure for result in results) else 0
+
+
+def _refuse_to_overwrite(notebooks, out):
+    """No result may take the place of a notebook that is run, or of another result."""
+    for notebook in notebooks:
+        if (out / notebook.name).resolve() == notebook.resolve():
+            message = f"The result would replace {notebook.name} itself: choose another --out."
+            raise UsageError(message)
+    names = Counter(notebook.name for notebook in notebooks)
+    for name in names:
+        if names[name] > 1:
+            raise UsageError(f"Two of the notebooks are called {name}: run them one by one.")
 
 
 def choose_parameters(notebooks, parameters):
@@ -72,12 +87,25 @@ def choose_parameters(notebooks, parameters):
 
 def declared_parameters(notebook):
     """The names that the cell tagged `parameters` assigns."""
+    try:
+        cells = nbformat.read(notebook, as_version=4).cells
+    except Exception as error:  # any damage: not JSON, not a notebook, half a file
+        reason = " ".join(str(error).split())[:100]
+        raise UsageError(f"{notebook.name} can't be read as a notebook: {reason}.") from None
     names = set()
-    for cell in nbformat.read(notebook, as_version=4).cells:
+    for cell in cells:
         if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", []):
-            stored = (n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Name))
-            names |= {name.id for name in stored if isinstance(name.ctx, ast.Store)}
+            names |= _assigned_names(cell.source)
     return names
+
+
+def _assigned_names(source):
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return set()  # the run will name this cell
+    stored = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return {node.id for node in stored if isinstance(node.ctx, ast.Store)}
 
 
 def _value(text):
@@ -117,7 +145,7 @@ def _execute_all(notebooks, parameters, out, jobs, timeout):
         }
         try:
             for task in as_completed(tasks):
-                result = results[tasks[task]] = task.result()
+                result = results[tasks[task]] = _result_of(task, tasks[task])
                 if not sys.stderr.isatty():
                     verdict = result.failure or "ok"
                     print(f"{result.name}: {verdict} ({result.seconds:.0f} s)", flush=True)
@@ -125,6 +153,14 @@ def _execute_all(notebooks, parameters, out, jobs, timeout):
             pool.shutdown(cancel_futures=True)
             raise
     return [results[notebook] for notebook in notebooks]
+
+
+def _result_of(task, notebook):
+    try:
+        return task.result()
+    except BrokenProcessPool:  # for instance for want of memory; it ends the other jobs too
+        failure = "the notebook was not executed to its end: a job of this run was killed"
+        return Result(notebook.stem, 0, "-", 0, failure)
 
 
 def _start_worker(lock, slots):
@@ -158,6 +194,8 @@ def _execute(notebook, parameters, target, timeout):
     import papermill  # slow to import, and needed only by the processes that execute
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
+    from course_utils.classroom.kernels import AwakeKernelManager
+
     bar = {"desc": notebook.stem, "position": bar_position, "leave": False, "disable": None}
     try:
         papermill.execute_notebook(
@@ -169,6 +207,7 @@ def _execute(notebook, parameters, target, timeout):
             cwd=str(notebook.parent),
             progress_bar=bar,
             execution_timeout=timeout,
+            kernel_manager_class=AwakeKernelManager,
             extra_arguments=["--log-level=CRITICAL"],  # the kernel warns of TCP every time
         )
     except papermill.PapermillExecutionError:
@@ -205,11 +244,8 @@ def count_checks(executed):
     """How many of a notebook's checks passed, such as "3/4"; "-" if it has none."""
     from course_utils.classroom.progress import saved_verdict
 
-    names = [
-        cell.metadata.nbgrader.grade_id.removeprefix("check_")
-        for cell in executed.cells
-        if cell.metadata.get("nbgrader", {}).get("grade")
-    ]
+    graded = [data for data in map(nbgrader_data, executed.cells) if data.get("grade")]
+    names = [data["grade_id"].removeprefix("check_") for data in graded]
     verdicts = [saved_verdict(executed, name) or {} for name in names]
     passed = sum(verdict.get("kind") == "passed" for verdict in verdicts)
     return f"{passed}/{len(names)}" if names else "-"

@@ -15,10 +15,10 @@ Networks are traced with torch.fx. A layer of unknown kind gets whole maps, and 
 be traced is run the plain way, with a warning.
 """
 
+import copy
 import operator
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -58,36 +58,72 @@ def occluded_outputs(
     if network is None:
         yield from occlusion.occluded_outputs(model, x, replacement, places)
         return
-    with evaluating(model), _out_of_place(model), torch.no_grad():
-        kept = Kept(network, x)
-        for part in places.split(batch):
-            yield Run(kept, _input_windows(x, replacement, part)).output()
+    kept = _keep(model, network, x)
+    for part in places.split(batch):
+        yield _outputs(model, kept, _input_windows(x, replacement, part))
+
+
+@torch.no_grad()
+def _keep(model, network, x):
+    with evaluating(model), evaluating(network):
+        return Kept(network, x)
+
+
+@torch.no_grad()
+def _outputs(model, kept, changed):
+    with evaluating(model), evaluating(kept.network):
+        return Run(kept, changed).output()
 
 
 def trace(model: nn.Module) -> fx.GraphModule | None:
-    """The model as a graph of operations; None, with a warning, if it can't be had."""
+    """The model as a graph of operations; None, with a warning, if windows can't be exact in it."""
     try:
-        return fx.symbolic_trace(model)
+        with evaluating(model):  # so that a functional dropout is traced as one that does nothing
+            network = fx.symbolic_trace(model)
+        reason = _obstacle(model, network)
     except Exception as error:  # whatever the model's own code raises on symbolic inputs
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if reason:
         warnings.warn(
             f"torch.fx can't trace this network ({reason}): occlusion runs the plain way.",
             stacklevel=3,
         )
         return None
+    return _without_writing(network)
 
 
-@contextmanager
-def _out_of_place(model):
-    """While it lasts, no ReLU writes into its input, which is kept for the other patches."""
-    changed = [module for module in model.modules() if getattr(module, "inplace", False)]
-    for module in changed:
-        module.inplace = False
-    try:
-        yield
-    finally:
-        for module in changed:
-            module.inplace = True
+def _obstacle(model, network):
+    """Why windows would not give what the network gives, or ""."""
+    if model._forward_hooks or model._forward_pre_hooks:
+        return "the network itself has hooks, which tracing leaves out"
+    place = {node: number for number, node in enumerate(network.graph.nodes)}
+    for node in network.graph.nodes:
+        if _writes(network, node):
+            later = [user for user in node.args[0].users if place[user] > place[node]]
+            if later:
+                return f"{later[0].name} reads what {node.name} has overwritten"
+    return ""
+
+
+def _writes(network, node):
+    """Whether a node overwrites its input instead of making something new."""
+    if node.op == "call_module":
+        return getattr(network.get_submodule(node.target), "inplace", False)
+    if node.op not in ("call_function", "call_method"):
+        return False
+    name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")
+    underlined = name.endswith("_") and not name.endswith("__")
+    return underlined or bool(node.kwargs.get("inplace")) or node.target in OUT_OF_PLACE
+
+
+def _without_writing(network):
+    """The same graph with twins for the modules that write in place: what is kept must stay."""
+    for name, module in list(network.named_modules()):
+        if getattr(module, "inplace", False):
+            twin = copy.copy(module)  # the model's own module remains as it is
+            twin.inplace = False
+            network.add_submodule(name, twin)
+    return network
 
 
 def _input_windows(x, replacement, places):
@@ -168,8 +204,8 @@ def growth(model: nn.Module, x: Tensor, place: Tensor) -> list[tuple[str, tuple,
     network = trace(model)
     if network is None:
         raise ValueError("torch.fx can't trace this network, so its windows are not known.")
-    with evaluating(model), _out_of_place(model), torch.no_grad():
-        kept = Kept(network, x)
+    kept = _keep(model, network, x)
+    with evaluating(model), evaluating(network), torch.no_grad():
         run, steps = Run(kept, _input_windows(x, x, place[None])), []
         for node in kept.nodes:
             if node.op == "output":
@@ -247,8 +283,8 @@ class Run:
         """A residual sum: both sides on the smallest windows that hold the changes of both."""
         sources = node.all_input_nodes
         sides = [self.state[source] for source in sources]
-        if len(sources) == 1:  # x + x
-            return Windows(2 * sides[0].values, sides[0].top, sides[0].left)
+        if len(sources) == 1:  # x + 3, or x + x
+            return self._pointwise(node)
         height, width = self.kept.size(node)
         if any(self.kept.size(source) != (height, width) for source in sources):
             return self._on_whole_maps(node)  # a sum that broadcasts
@@ -368,11 +404,19 @@ POINTWISE_FUNCTIONS = {
 }  # fmt: skip
 POINTWISE_METHODS = {"relu", "sigmoid", "tanh", "clone", "contiguous", "neg", "abs"}
 ADDITIONS = {operator.add, operator.iadd, torch.add}
-OUT_OF_PLACE = {operator.iadd: operator.add, operator.imul: operator.mul}
+OUT_OF_PLACE = {
+    operator.isub: operator.sub,
+    operator.iadd: operator.add,
+    operator.imul: operator.mul,
+}
 
 
 def _layer(network, node):
-    return network.get_submodule(node.target) if node.op == "call_module" else None
+    """The module that a node calls, or None; one with hooks counts as unknown."""
+    if node.op != "call_module":
+        return None
+    module = network.get_submodule(node.target)
+    return None if module._forward_hooks or module._forward_pre_hooks else module
 
 
 def _is_pointwise(node, layer):

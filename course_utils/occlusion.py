@@ -106,22 +106,27 @@ def occluded(x: Tensor, replacement: Tensor, places: Tensor) -> Tensor:
 
 def logit_drop(target: int) -> Measure:
     """How far the score of a class falls. The usual measure, and Captum's."""
-    return lambda before, after: before[:, target] - after[:, target]
+    return lambda before, after: _of_class(before, target) - _of_class(after, target)
 
 
 def probability_drop(target: int) -> Measure:
     """How far its softmax probability falls, in [-1, 1]."""
-    return lambda before, after: before.softmax(1)[:, target] - after.softmax(1)[:, target]
+
+    def drop(before, after):
+        return _of_class(before.softmax(1), target) - _of_class(after.softmax(1), target)
+
+    return drop
 
 
 def margin_drop(target: int, rival: int | None = None) -> Measure:
     """How far the score falls against that of a rival class; by default the best other one."""
 
     def margin(scores):
-        others = scores.clone()
+        if rival is not None:
+            return _of_class(scores, target) - _of_class(scores, rival)
+        own, others = _of_class(scores, target), scores.clone()
         others[:, target] = -torch.inf
-        best = others.amax(1) if rival is None else scores[:, rival]
-        return scores[:, target] - best
+        return own - others.amax(1)
 
     return lambda before, after: margin(before) - margin(after)
 
@@ -132,7 +137,23 @@ def feature_dip(before: Tensor, after: Tensor) -> Tensor:
     The dip is averaged over all positions of a map; the largest mean of all K channels counts.
     No class is involved.
     """
+    if before.dim() != 4:
+        raise ValueError(
+            f"feature_dip compares feature maps (N, K, h, w), not outputs {tuple(before.shape)}:"
+            " pass a model that ends at its last maps."
+        )
     return (before - after).mean(dim=(2, 3)).amax(dim=1)
+
+
+def _of_class(scores, target):
+    """The scores (N,) of one class, if there is such a class."""
+    if scores.dim() != 2:
+        raise ValueError(f"Scores have the shape (N, classes), not {tuple(scores.shape)}.")
+    if not 0 <= target < scores.shape[1]:
+        raise ValueError(
+            f"There is no class {target}: there are only classes 0 to {scores.shape[1] - 1}."
+        )
+    return scores[:, target]
 
 
 # ---------------------------------------------------------------------------- maps
@@ -146,9 +167,15 @@ def occluded_outputs(
     Only one batch of copies exists at any moment, however many windows there are. Small batches
     are faster on a CPU, because their feature maps fit into its cache.
     """
-    with torch.no_grad(), evaluating(model):
-        for part in places.split(batch):
-            yield model(occluded(x, replacement, part))
+    for part in places.split(batch):
+        yield _outputs(model, occluded(x, replacement, part))
+
+
+@torch.no_grad()
+def _outputs(model, x):
+    """Without gradients and in eval mode, both only while the model runs."""
+    with evaluating(model):
+        return model(x)
 
 
 def drops(
@@ -178,11 +205,7 @@ def drops(
 
 
 def _measured(measure, before, after):
-    try:
-        lost = measure(before, after)
-    except IndexError:
-        classes = before.shape[1]
-        raise ValueError(f"There are only classes 0 to {classes - 1}: check the target.") from None
+    lost = measure(before, after)
     if lost.isnan().any():
         raise ValueError("The network's output is NaN (not a number) under some patches.")
     return lost

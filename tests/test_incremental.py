@@ -148,6 +148,76 @@ def test_torchvision_networks(name, size):
     assert before == after and any(before)
 
 
+class Small(nn.Module):
+    """Two convolutions and a head; what happens between them is each test's own."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.two = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(self.between(self.one(x)).mean((2, 3)))
+
+    def between(self, y):
+        return self.two(y)
+
+
+class Constant(Small):
+    def between(self, y):
+        return self.two(2 + (y + 3) - 1)
+
+
+class Dropping(Small):
+    def between(self, y):
+        return functional.dropout(self.two(y), 0.5, self.training)
+
+
+class Ignored(Small):
+    def between(self, y):
+        functional.relu_(y)
+        return self.two(y)
+
+
+class Overwritten(Small):
+    def between(self, y):
+        rectified = functional.relu(y, inplace=True)
+        return self.two(rectified) + y
+
+
+def test_a_constant_may_be_added():
+    assert gap(Constant(), 24, 31, 6, 4) < 1e-12
+
+
+def test_a_functional_dropout_of_a_model_in_training_mode():
+    model, (x, replacement) = Dropping().double().train(), pictures(24, 31, torch.float64)
+    places = occlusion.windows(24, 31, 6, 4)
+    plain = torch.cat(list(occlusion.occluded_outputs(model, x, replacement, places)))
+    fast = torch.cat(list(incremental.occluded_outputs(model, x, replacement, places)))
+    assert torch.allclose(plain, fast, atol=1e-12)
+
+
+@pytest.mark.parametrize("model", [Ignored, Overwritten])
+def test_writing_in_place_what_is_read_later_is_run_the_plain_way(model):
+    with pytest.warns(UserWarning, match="has overwritten"):
+        assert gap(model(), 24, 31, 6, 4) < 1e-12
+
+
+def test_hooks_on_layers_run():
+    model = Small()
+    model.one.register_forward_hook(lambda _layer, _inputs, output: output.clamp(min=0))
+    assert gap(model, 24, 31, 6, 4) < 1e-12
+
+
+@pytest.mark.parametrize("outputs", [occlusion.occluded_outputs, incremental.occluded_outputs])
+def test_between_two_batches_everything_is_as_it_was(outputs):
+    model, (x, replacement) = Residual().train(), pictures(24, 31)
+    batches = outputs(model, x, replacement, occlusion.windows(24, 31, 6, 4), batch=3)
+    next(batches)
+    assert torch.is_grad_enabled() and model.training and model.relu.inplace
+
+
 def test_feature_maps_as_output():
     model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(5, 4, 3))
     assert gap(model, 24, 31, 7, 5, measure=feature_dip) < 1e-12

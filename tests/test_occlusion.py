@@ -210,6 +210,9 @@ def test_the_batch_does_not_matter_and_bounds_the_copies():
         ({"x": torch.zeros(2, 3, 24, 31)}, "one preprocessed picture"),
         ({"replacement": torch.zeros(1, 3, 24, 30)}, "must have the shape of x"),
         ({"measure": logit_drop(4)}, "only classes 0 to 3"),
+        ({"measure": logit_drop(-1)}, "no class -1"),
+        ({"measure": occlusion.margin_drop(0, rival=9)}, "no class 9"),
+        ({"measure": occlusion.feature_dip}, "compares feature maps"),
         ({"replacement": torch.full((1, 3, 24, 31), float("nan"))}, "NaN"),
     ],
 )

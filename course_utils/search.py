@@ -1,0 +1,403 @@
+"""Dataset search: the pictures of a gallery that a layer's channels respond to most.
+
+    found = search(model, layer, gallery, classifier.preprocess, k=9)    # one pass, all channels
+    found.top.pictures[channel]          # (9,) indices into the gallery, strongest first
+    found.top.values[channel]            # what they reach
+    row, column = found.top.place(channel, rank=0)                       # where in the maps
+    crop = receptive_crop(picture, row, column, size, stride, start)     # what the unit saw
+
+A picture counts by the maximum of the channel's map. The pass keeps k pictures of each channel and
+forgets the rest, so a gallery may be larger than memory. With `cache=` it can be interrupted.
+
+Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.1,
+show the nine strongest pictures of a channel with their receptive fields; Zhou et al., "Object
+Detectors Emerge in Deep Scene CNNs", ICLR 2015, section 3, do so for all units of a network.
+"""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence, Sized
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from course_utils._networks import evaluating
+
+BATCH = 16
+"""Pictures at a time; on a CPU, more don't fit into its cache and are slower."""
+
+SAMPLE = 256
+"""So many pictures, evenly spread over the gallery, say what a channel's median is."""
+
+SAVE_EVERY = 512
+"""A search with a cache file saves its state after so many pictures."""
+
+
+class StaleCache(UserWarning):
+    """A cache file belongs to another search, or is damaged; it is not used."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """k pictures for each of C channels, each field (C, k); the best match comes first."""
+
+    values: Tensor
+    """The maximum of the channel's map for this picture."""
+    pictures: Tensor
+    """The picture's index in the gallery."""
+    rows: Tensor
+    columns: Tensor
+    """Where in the map the maximum is; of equal values, the first in reading order."""
+
+    def place(self, channel: int, rank: int = 0) -> tuple[int, int]:
+        """(row, column) in the map of the channel's picture of that rank."""
+        return int(self.rows[channel, rank]), int(self.columns[channel, rank])
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search returns."""
+
+    top: Ranking
+    """The pictures with the highest maxima, highest first."""
+    least: Ranking
+    """Those with the lowest, lowest first: what the channel is silent for."""
+    middle: Ranking
+    """Those nearest to the channel's median, nearest first: what is ordinary."""
+    medians: Tensor
+    """(C,) the median of each channel over `SAMPLE` evenly spread pictures of the gallery."""
+    count: int
+    """How many pictures were searched."""
+
+
+# ---------------------------------------------------------------------------- the search
+
+
+def search(
+    model: nn.Module,
+    layer: nn.Module,
+    gallery: Sequence,
+    preprocess: Callable[[Tensor], Tensor],
+    k: int = 9,
+    *,
+    cache: str | os.PathLike | None = None,
+    batch: int = BATCH,
+    progress: bool = True,
+) -> Found:
+    """The top, least and middle k pictures of every channel of a layer, in one pass.
+
+    layer:      one with feature maps (N, C, h, w)
+    gallery:    pictures (3, H, W), or pairs (picture, label): a `PictureSet`, a ConcatDataset of
+                several, a tensor (N, 3, H, W) or any other sequence
+    preprocess: pictures (N, 3, H, W) -> x, what the model takes
+    k:          pictures per channel and ranking; all of them if the gallery has fewer
+    cache:      a file. The state is kept there, also when the search is interrupted, and a later
+                call goes on from it, or returns at once if nothing was left to do. If the weights,
+                the layer, the preprocessing, k or the gallery have changed, it warns (`StaleCache`)
+                what it was, and searches anew.
+    progress:   whether a bar is shown
+
+    Of pictures with equal values the one with the lower index comes first. Behind a ReLU, many
+    pictures share the value 0, so that `least` shows the first of the gallery: search the layer
+    before the ReLU. Medians are taken from a sample, beforehand; all else is exact.
+
+    Raises ValueError for layers that did not run or have no feature maps, for k < 1, an empty
+    gallery, and a picture whose maps hold NaN or infinity. The model is used in eval mode and left
+    as it was; without gradients.
+    """
+    _check(gallery, k, batch)
+    marks = None if cache is None else _marks(model, layer, gallery, preprocess, k)
+    state = None if cache is None else _load(Path(cache), marks)
+    peaks = _Peaks(model, layer, gallery, preprocess)
+    with evaluating(model):
+        if state is None:
+            state = _State.empty(peaks.medians(batch), min(k, len(gallery)))
+        try:
+            _pass(state, peaks, batch, progress, cache, marks)
+        finally:
+            if cache is not None:
+                _save(Path(cache), state, marks)
+    return state.found()
+
+
+def _check(gallery, k, batch):
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise ValueError(f"k={k!r}: the number of pictures per channel is a whole number from 1.")
+    if batch < 1:
+        raise ValueError(f"batch={batch}: at least one picture at a time.")
+    if not isinstance(gallery, Sized) or len(gallery) == 0:
+        raise ValueError("The gallery has no pictures.")
+
+
+def _pass(state, peaks, batch, progress, cache, marks):
+    """Goes on from where the state is, to the end of the gallery."""
+    from tqdm.auto import tqdm
+
+    total, saved = len(peaks.gallery), state.done
+    bar = tqdm(
+        total=total, initial=state.done, desc="searching", unit=" pictures", disable=not progress
+    )
+    with bar:
+        while state.done < total:
+            indices = torch.arange(state.done, min(state.done + batch, total))
+            state.add(indices, *peaks.of(indices.tolist()))
+            bar.update(len(indices))
+            if cache is not None and state.done - saved >= SAVE_EVERY:
+                _save(Path(cache), state, marks)
+                saved = state.done
+
+
+@dataclass
+class _Peaks:
+    """The maxima of a layer's maps, for pictures of a gallery."""
+
+    model: nn.Module
+    layer: nn.Module
+    gallery: Sequence
+    preprocess: Callable
+
+    def of(self, indices):
+        """Values, rows and columns of the maxima, each (N, C)."""
+        x = self.preprocess(torch.stack([_picture(self.gallery[i]) for i in indices]))
+        # convolutions run up to three times faster in this order of memory
+        x = x.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad(), _outputs(self.layer) as kept:
+            self.model(x)
+        values, rows, columns = channel_peaks(_checked_maps(kept))
+        wrong = (~values.isfinite()).any(1).nonzero()
+        if len(wrong):
+            raise ValueError(
+                f"The maps of picture {indices[int(wrong[0])]} hold NaN or infinity, so they have"
+                " no maximum: look at that picture and at the weights."
+            )
+        return values, rows, columns
+
+    def medians(self, batch):
+        """Each channel's median over evenly spread pictures, (C,)."""
+        count = min(SAMPLE, len(self.gallery))
+        chosen = [number * len(self.gallery) // count for number in range(count)]
+        parts = [chosen[start : start + batch] for start in range(0, count, batch)]
+        return torch.cat([self.of(part)[0] for part in parts]).median(dim=0).values
+
+
+def channel_peaks(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The maximum of each map and its place: (N, C, h, w) -> values, rows, columns, each (N, C).
+
+    On the CPU. A map with NaN has the value NaN.
+    """
+    values, places = maps.detach().cpu().flatten(2).max(dim=2)
+    return values, places // maps.shape[3], places % maps.shape[3]
+
+
+@contextmanager
+def _outputs(layer) -> Iterator[list]:
+    """A list that receives what the layer returns, while this lasts."""
+    kept = []
+    handle = layer.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    try:
+        yield kept
+    finally:
+        handle.remove()
+
+
+def _checked_maps(kept):
+    if not kept:
+        raise ValueError("The layer did not run: is it a layer of this model?")
+    maps = kept[-1]
+    if not isinstance(maps, Tensor):
+        raise ValueError(f"The layer returns a {type(maps).__name__}, not a feature map.")
+    if maps.dim() != 4 or maps.shape[2] * maps.shape[3] == 0:
+        raise ValueError(
+            f"The layer's output has the shape {tuple(maps.shape)}; a search needs feature maps"
+            " (N, C, h, w): choose a layer before the flattening."
+        )
+    return maps
+
+
+def _picture(item):
+    """The picture of a gallery's item, which may be a pair with a label."""
+    return item[0] if isinstance(item, (tuple, list)) else item
+
+
+# ---------------------------------------------------------------------------- what is kept
+
+
+ORDERS = ("top", "least", "middle")
+FIELDS = ("values", "pictures", "rows", "columns")
+
+
+@dataclass
+class _State:
+    """The best so far: {order: {field: (C, at most k)}}, of the first `done` pictures."""
+
+    k: int
+    medians: Tensor
+    kept: dict[str, dict[str, Tensor]]
+    done: int = 0
+
+    @classmethod
+    def empty(cls, medians, k):
+        none = {"values": medians.new_zeros(len(medians), 0)}
+        none |= {name: torch.zeros(len(medians), 0, dtype=torch.int64) for name in FIELDS[1:]}
+        return cls(k, medians, {order: dict(none) for order in ORDERS})
+
+    def add(self, indices, values, rows, columns):
+        """Takes in the next pictures: indices (N,), the rest (N, C)."""
+        pictures = indices[:, None].expand(values.shape)
+        new = dict(zip(FIELDS, (values.T, pictures.T, rows.T, columns.T)))
+        for order, kept in self.kept.items():
+            both = {name: torch.cat([kept[name], new[name]], dim=1) for name in FIELDS}
+            # What was kept has the lower indices and stands first, so a stable sort settles ties.
+            best = self._cost(order, both["values"]).argsort(dim=1, stable=True)[:, : self.k]
+            self.kept[order] = {name: both[name].gather(1, best) for name in FIELDS}
+        self.done += len(indices)
+
+    def _cost(self, order, values):
+        """What the k lowest of are kept."""
+        if order == "middle":
+            return (values - self.medians[:, None]).abs()
+        return -values if order == "top" else values
+
+    def found(self):
+        rankings = {order: Ranking(**fields) for order, fields in self.kept.items()}
+        return Found(**rankings, medians=self.medians, count=self.done)
+
+
+# ---------------------------------------------------------------------------- the cache file
+
+
+def _save(file, state, marks):
+    """Writes the state beside the file, then puts it in its place: no half-written cache."""
+    tensors = {f"{o}.{name}": t for o, fields in state.kept.items() for name, t in fields.items()}
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    numbers = {"states": str(state.k), "done": str(state.done)}
+    content = safetensors.torch.save({**tensors, "medians": state.medians}, {**marks, **numbers})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}.part")
+    unfinished.write_bytes(content)
+    unfinished.replace(file)
+
+
+def _load(file, marks):
+    """The state in a cache file; None, after a warning, if it can't be used."""
+    if not file.exists():
+        return None
+    try:
+        with safetensors.safe_open(file, "pt") as content:
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+            facts = content.metadata()
+        changed = [name for name, mark in marks.items() if facts[name] != mark]
+        kept = {o: {name: tensors[f"{o}.{name}"] for name in FIELDS} for o in ORDERS}
+        state = _State(int(facts["states"]), tensors["medians"], kept, int(facts["done"]))
+    except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError):
+        _warn(f"{file} is damaged or no cache of a search; searching anew.")
+        return None
+    if changed:
+        _warn(f"{file} is stale: it was made with {_joined(changed)}; searching anew.")
+        return None
+    return state
+
+
+def _warn(message):
+    warnings.warn(message, StaleCache, stacklevel=4)
+
+
+def _joined(names):
+    others = [f"other {name}" if name.endswith("s") else f"another {name}" for name in names]
+    return " and ".join(others)
+
+
+def _marks(model, layer, gallery, preprocess, k):
+    """What the result depends on: {name: a hash or a text}."""
+    names = [name for name, module in model.named_modules() if module is layer]
+    if not names:
+        raise ValueError("The layer is not part of this model.")
+    x = preprocess(_picture(gallery[0])[None])  # a function can't be hashed, what it does can
+    return {
+        "weights": _digest(repr(model), *model.state_dict().items()),
+        "layer": names[0],
+        "preprocessing": _digest(x),
+        "k": str(k),
+        "gallery": _digest(*_contents(gallery)),
+    }
+
+
+def _contents(gallery):
+    """What says which pictures a gallery has, without reading files: texts and tensors."""
+    if isinstance(gallery, Tensor):
+        return [gallery]
+    if hasattr(gallery, "entries"):
+        return [f"{entry.path} {entry.sha256}" for entry in gallery.entries]
+    if isinstance(gallery, torch.utils.data.ConcatDataset):
+        return [part for dataset in gallery.datasets for part in _contents(dataset)]
+    if isinstance(gallery, torch.utils.data.Subset):
+        return [*_contents(gallery.dataset), str(list(gallery.indices))]
+    raise ValueError(
+        f"A search can be cached for a PictureSet, a ConcatDataset or Subset of one, or a tensor;"
+        f" it can't tell whether a {type(gallery).__name__} has changed. Leave out cache=."
+    )
+
+
+def _digest(*parts):
+    """The SHA-256 of texts, tensors and pairs of these."""
+    total = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, tuple):
+            total.update(_digest(*part).encode())
+        elif isinstance(part, Tensor):
+            flat = part.detach().cpu().contiguous()
+            total.update(f"{flat.dtype} {tuple(flat.shape)}".encode())
+            total.update(flat.reshape(-1).view(torch.uint8).numpy().tobytes())
+        else:
+            total.update(f"{len(part)} {part}".encode())
+    return total.hexdigest()
+
+
+# ---------------------------------------------------------------------------- crops
+
+
+def receptive_crop(
+    picture: Tensor,
+    row: int,
+    column: int,
+    size: int,
+    stride: int,
+    start: int,
+    fill: float = 1.0,
+) -> Tensor:
+    """The part of a picture (3, H, W) that the unit at (row, column) can see: (3, size, size).
+
+    size, stride, start: the receptive field along one axis; unit i sees `size` pixels, from
+                         start + i * stride on. `start` is negative where layers pad.
+    fill:                the value of what lies outside the picture, where the network sees padding
+
+    The picture is the one that the network saw: if preprocessing crops or resizes, pass the
+    result of `classifier.undo_preprocess`.
+    """
+    if picture.dim() != 3 or picture.shape[0] != 3:
+        raise ValueError(f"A picture has the shape (3, H, W), not {tuple(picture.shape)}.")
+    if size < 1 or stride < 1 or row < 0 or column < 0:
+        raise ValueError(
+            f"size={size}, stride={stride}, row={row}, column={column}: size and stride are"
+            " positive, row and column not negative."
+        )
+    height, width = picture.shape[1:]
+    top, left = start + row * stride, start + column * stride
+    if top >= height or left >= width or top + size <= 0 or left + size <= 0:
+        raise ValueError(
+            f"The unit at ({row}, {column}) sees nothing of a picture of {height} x {width} pixels:"
+            " is the receptive field that of this layer?"
+        )
+    crop = picture.new_full((3, size, size), fill)
+    rows = slice(max(top, 0), min(top + size, height))
+    columns = slice(max(left, 0), min(left + size, width))
+    crop[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = (
+        picture[:, rows, columns]
+    )
+    return crop

@@ -4,6 +4,8 @@ augment   shifts, flips, colour changes and random erasing of a batch
 fit       the training loop, with batch norm that is folded away afterwards
 measure   accuracy, confusions, corruptions, the paste test
 head      a new last layer behind global average pooling, for a network that is trained already
+segmenter a decoder behind a classifier's features that says where the object is
+generator a network that turns vectors into pictures
 recipes   which network is trained on what
 card      the model card written beside the weights
 

@@ -7,16 +7,19 @@ import argparse
 import time
 from pathlib import Path
 
-from course_utils import classifiers, pictures
+from course_utils import classifiers, decoders, pictures
 
 from .background import background_check
 from .card import head_facts, model_card, training_facts
 from .fit import fit
+from .generator import GeneratorRecipe, fit_generator, generator_card
 from .head import fit_gap_head
-from .recipes import HEAD_RECIPES, MEAN, RECIPES, STD
+from .recipes import DECODER_RECIPES, HEAD_RECIPES, MEAN, RECIPES, STD
+from .segmenter import fit_segmenter, segmenter_card
 
 DATA = Path(__file__).resolve().parents[1]
 INTO = DATA / "classifiers"
+DECODERS = DATA / "decoders"
 BACKGROUND = DATA / "look_alikes" / "background_check.md"
 
 
@@ -75,6 +78,25 @@ def train_head(name, into=INTO, seed=None):
     return _write_card(classifier, recipe, into, facts)
 
 
+def train_decoder(name, into=DECODERS, seed=None):
+    """Trains a segmenter or a generator, and writes what `train` writes."""
+    recipe = DECODER_RECIPES[name]
+    seed = recipe.seed if seed is None else seed
+    command = f"python -m data.training {name}"
+    facts = {"command": command, "seed": seed, "epochs": recipe.epochs}
+    if isinstance(recipe, GeneratorRecipe):
+        network, loss, minutes = fit_generator(recipe, seed)
+        text = generator_card(name, network, recipe, command, loss, minutes)
+        facts |= {"dataset": recipe.dataset, "label": recipe.label}
+    else:
+        network, minutes = fit_segmenter(recipe, seed)
+        text = segmenter_card(name, network, recipe, command, minutes)
+        facts |= {"dataset": recipe.dataset, "encoder": recipe.encoder}
+    decoders.save(network, into, name, **facts)
+    (Path(into) / f"{name}.md").write_text(text, encoding="utf-8")
+    return text
+
+
 def _save(classifier, recipe, into, command, seed, **facts):
     classifiers.save(
         classifier.model,
@@ -99,10 +121,10 @@ def _write_card(classifier, recipe, into, facts, siblings=None):
 
 def main():
     parser = argparse.ArgumentParser("python -m data.training", description=__doc__)
-    known = [*RECIPES, *HEAD_RECIPES, "background_check"]
+    known = [*RECIPES, *HEAD_RECIPES, *DECODER_RECIPES, "background_check"]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--seed", type=int, help="instead of the recipe's own")
-    parser.add_argument("--into", type=Path, default=INTO, help="folder for the results")
+    parser.add_argument("--into", type=Path, help="folder for the results, instead of data's own")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in known]
     if unknown:
@@ -112,6 +134,8 @@ def main():
             BACKGROUND.write_text(background_check(), encoding="utf-8")
             print(BACKGROUND.read_text(encoding="utf-8"))
         elif name in HEAD_RECIPES:
-            print(train_head(name, arguments.into, arguments.seed))
+            print(train_head(name, arguments.into or INTO, arguments.seed))
+        elif name in DECODER_RECIPES:
+            print(train_decoder(name, arguments.into or DECODERS, arguments.seed))
         else:
-            print(train(name, arguments.into, arguments.seed))
+            print(train(name, arguments.into or INTO, arguments.seed))

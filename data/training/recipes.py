@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 
 from .fit import Schedule
+from .generator import GeneratorRecipe
+from .segmenter import SegmenterRecipe
 
 MEAN = (0.45, 0.45, 0.45)
 STD = (0.25, 0.25, 0.25)
@@ -104,3 +106,32 @@ HEAD_RECIPES = {
         " network has the numbers to compare.",
     ),
 }
+
+DECODER_RECIPES = {
+    "segmenter_switches": SegmenterRecipe(
+        "switches",
+        about="An encoder-decoder that says which pixels belong to the object. On the way up each"
+        " map is unpooled with the switches of the encoder's max-pool.",
+    ),
+    "segmenter_upsample": SegmenterRecipe(
+        "upsample",
+        about="`segmenter_switches` with plain nearest-neighbour upsampling in place of unpooling;"
+        " everything else is the same.",
+    ),
+    "generator_transposed_4": GeneratorRecipe(
+        "transposed_4",
+        about="Turns a vector into a picture of a pineapple, by transposed convolutions whose"
+        " kernel (4) is a multiple of the stride (2).",
+    ),
+    "generator_transposed_3": GeneratorRecipe(
+        "transposed_3",
+        about="`generator_transposed_4` with kernel 3: neighbouring pixels get different numbers of"
+        " contributions.",
+    ),
+    "generator_upsample": GeneratorRecipe(
+        "upsample",
+        about="`generator_transposed_4` with nearest-neighbour upsampling followed by an ordinary"
+        " 3 x 3 convolution in place of each transposed convolution.",
+    ),
+}
+"""Decoders, kept in `data/decoders`."""

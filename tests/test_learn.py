@@ -9,6 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from course_utils.classroom import UsageError, copies, find_notebooks, learn
 from course_utils.classroom.command import main
+from course_utils.classroom.grading.submissions import read_exercises, read_masters
 from course_utils.exercises import all_checks
 
 SOLUTION = '''def double(x):
@@ -108,31 +109,28 @@ def test_copies_of_the_course_are_byte_stable_and_valid(master, tmp_path):
     nbformat.validate(nbformat.read(one, as_version=4))
 
 
-def scored(notebook, module):
-    """The points of a notebook: its imports and solution cells are run, then every check.
+def scored(path, module):
+    """The points of a notebook: for each check, the cells that its answer needs are run.
 
-    What stands between the exercises is left out, because it takes minutes; complete runs of the
-    masters are tested elsewhere.
+    What else stands between the exercises is left out, because it takes minutes; complete runs of
+    the masters are tested elsewhere.
     """
-    namespace = {}
-    for cell in notebook.cells:
-        lines = cell.source.splitlines()
-        if cell.metadata.get("nbgrader", {}).get("solution"):
-            exec(cell.source, namespace)
-        elif cell.cell_type == "code" and any(line.startswith("import torch") for line in lines):
-            imports = [line for line in lines if line.startswith(("import ", "from "))]
-            exec("\n".join(imports), namespace)
-    checks = all_checks()[module].values()
-    return sum(check.review(namespace[check.name]).points for check in checks)
+    checks, total = all_checks()[module], 0
+    for exercise in read_exercises(path.read_bytes(), read_masters())[1]:
+        namespace = {}
+        for source in exercise.cells:
+            exec(source, namespace)
+        total += checks[exercise.name].review(namespace[exercise.name]).points
+    return total
 
 
 @pytest.mark.parametrize("master", find_notebooks(), ids=lambda path: path.stem)
 def test_an_untouched_copy_scores_nothing_and_the_master_everything(master, tmp_path):
     module = master.stem.split("_", 1)[1]
     copy = copies.update_copy(master, tmp_path).path
-    assert scored(nbformat.read(copy, as_version=4), module) == 0
+    assert scored(copy, module) == 0
     full = sum(check.points for check in all_checks()[module].values())
-    assert scored(nbformat.read(master, as_version=4), module) == full > 0
+    assert scored(master, module) == full > 0
 
 
 # ---------------------------------------------------------------------------- updates

@@ -31,6 +31,7 @@ def _parser():
     _add_run(commands)
     _add_learn(commands)
     _add_progress(commands)
+    _add_grade(commands)
     return parser
 
 
@@ -80,6 +81,38 @@ def _add_progress(commands):
     )
 
 
+def _add_grade(commands):
+    parser = _add_command(
+        commands, _grade, "grade", "grade submissions in a sandbox: scores and feedback"
+    )
+    parser.add_argument(
+        "submissions",
+        nargs="+",
+        type=Path,
+        metavar="SUBMISSION",
+        help="notebooks, or folders with one folder for each learner",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="for scores and feedback"
+    )
+    parser.add_argument("--jobs", type=_positive, default=2, help="how many at once; 2 by default")
+    parser.add_argument(
+        "--timeout",
+        type=_positive,
+        default=20,
+        metavar="SECONDS",
+        help="how long one exercise may take; 20 by default",
+    )
+    parser.add_argument(
+        "--scheduler", default="", metavar="ADDRESS", help="let a Dask cluster do the work"
+    )
+    parser.add_argument(
+        "--no-sandbox",
+        action="store_true",
+        help="run what learners wrote with all your rights: never for people you don't know",
+    )
+
+
 def _add_command(commands, work, name, summary):
     """A subcommand that calls `work` with its options."""
     parser = commands.add_parser(name, help=summary, description=f"Course command: {summary}.")
@@ -114,6 +147,22 @@ def _progress(options):
     from course_utils.classroom.progress import progress
 
     return progress(options.folder)
+
+
+def _grade(options):
+    from course_utils.classroom.grading import grade, sandbox
+
+    limits = sandbox.Limits(seconds=options.timeout)
+    results = grade.grade(
+        options.submissions,
+        options.out,
+        options.jobs,
+        not options.no_sandbox,
+        options.scheduler,
+        limits,
+    )
+    print(grade.summarize(results, options.out))
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,102 @@
+"""What a grading run leaves: scores as CSV and JSON, and each learner's feedback as HTML."""
+
+import csv
+import hashlib
+import html
+import io
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto }}
+img {{ max-width: 100% }}
+</style></head><body><h1>{title}</h1>
+{body}
+</body></html>
+"""
+
+
+def write_reports(results: list[dict], out: Path) -> None:
+    """Writes scores.csv, exercises.csv, scores.json and feedback/LEARNER.html.
+
+    results: as `grade.grade_one` returns them, one for each submission
+    """
+    results = sorted(results, key=lambda r: (r["learner"], r["notebook"], r["file"]))
+    scores = [["learner", "notebook", "points", "out_of", "problem", "file"]]
+    exercises = [["learner", "notebook", "exercise", "points", "out_of", "verdict"]]
+    for result in results:
+        facts = [result["learner"], result["notebook"]]
+        scores.append([*facts, points(result), out_of(result), result["problem"], result["file"]])
+        for e in result["exercises"]:
+            exercises.append([*facts, e["exercise"], e["points"], e["out_of"], e["kind"]])
+    write_safely(out / "scores.csv", _csv(scores))
+    write_safely(out / "exercises.csv", _csv(exercises))
+    slim = [{**r, "exercises": [_without_html(e) for e in r["exercises"]]} for r in results]
+    write_safely(out / "scores.json", json.dumps(slim, indent=1, ensure_ascii=False) + "\n")
+    for learner in {result["learner"] for result in results}:
+        own = [result for result in results if result["learner"] == learner]
+        write_safely(out / "feedback" / f"{safe_name(learner)}.html", _page(learner, own))
+
+
+def points(result: dict) -> int:
+    """The points of a submission."""
+    return sum(exercise["points"] for exercise in result["exercises"])
+
+
+def out_of(result: dict) -> int:
+    """How many points its notebook has."""
+    return sum(exercise["out_of"] for exercise in result["exercises"])
+
+
+def safe_name(text: str) -> str:
+    """A learner's name as a file name; different names stay different."""
+    simple = re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._")[:60] or "learner"
+    if simple == text:
+        return simple
+    return f"{simple}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
+
+
+def write_safely(path: Path, text: str) -> None:
+    """Writes a file so that it is at any moment either the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as file:
+        file.write(text)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+
+
+def _without_html(exercise):
+    return {key: value for key, value in exercise.items() if key != "html"}
+
+
+def _csv(rows):
+    """Rows as CSV; a text that a spreadsheet would take for a formula gets an apostrophe."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    for row in rows:
+        writer.writerow([_harmless(value) for value in row])
+    return buffer.getvalue()
+
+
+def _harmless(value):
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value
+
+
+def _page(learner, results):
+    parts = []
+    for result in results:
+        title = result["notebook"] or result["file"]
+        earned = f"{points(result)} of {out_of(result)} points" if result["exercises"] else ""
+        parts.append(f"<h2>{html.escape(title)}</h2>\n<p>{earned}</p>")
+        if result["problem"]:
+            told = f"{result['file']}: {result['problem']}."
+            parts.append(f"<p><b>This file could not be graded.</b> {html.escape(told)}</p>")
+        parts += [exercise["html"] for exercise in result["exercises"]]
+    return PAGE.format(title=html.escape(f"Feedback for {learner}"), body="\n".join(parts))

@@ -32,6 +32,9 @@ def _parser():
     _add_learn(commands)
     _add_progress(commands)
     _add_grade(commands)
+    _add_slides(commands)
+    _add_site(commands)
+    _add_command(commands, _doctor, "doctor", "say what is missing or wrong on this machine")
     return parser
 
 
@@ -113,6 +116,28 @@ def _add_grade(commands):
     )
 
 
+def _add_slides(commands):
+    parser = _add_command(commands, _slides, "slides", "make a reveal.js deck of each notebook")
+    parser.add_argument(
+        "notebooks", nargs="*", metavar="notebook", help="name, number or path; all by default"
+    )
+    parser.add_argument(
+        "--offline", action="store_true", help="put reveal.js beside the decks (downloaded once)"
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "slides", metavar="FOLDER")
+
+
+def _add_site(commands):
+    parser = _add_command(commands, _site, "site", "make a site of all notebooks, with a search")
+    parser.add_argument(
+        "--executed",
+        type=Path,
+        metavar="FOLDER",
+        help="with the notebooks of a `course run` instead of those in the repository",
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "site", metavar="FOLDER")
+
+
 def _add_command(commands, work, name, summary):
     """A subcommand that calls `work` with its options."""
     parser = commands.add_parser(name, help=summary, description=f"Course command: {summary}.")
@@ -163,6 +188,27 @@ def _grade(options):
     )
     print(grade.summarize(results, options.out))
     return 0
+
+
+def _slides(options):
+    from course_utils.classroom.slides import build_slides
+
+    for deck in build_slides(options.notebooks, options.out, options.offline):
+        print(deck)
+    return 0
+
+
+def _site(options):
+    from course_utils.classroom.site import build_site
+
+    print(build_site(options.out, options.executed))
+    return 0
+
+
+def _doctor(options):
+    from course_utils.classroom.doctor import doctor
+
+    return doctor()
 
 
 if __name__ == "__main__":

@@ -22,9 +22,6 @@ from tqdm import tqdm
 
 from course_utils.classroom import UsageError, find_notebooks, nbgrader_data
 
-TEMPLATES = Path(__file__).resolve().parent / "templates"
-"""Templates for nbconvert; it finds "course" in there."""
-
 
 @dataclass
 class Result:
@@ -274,11 +271,9 @@ def _unexpected_error(cell):
 
 
 def _write_html(notebook, path):
-    from nbconvert import HTMLExporter  # slow to import, see above
+    from course_utils.classroom.export import to_html  # nbconvert is slow to import
 
-    exporter = HTMLExporter(template_name="course", extra_template_basedirs=[str(TEMPLATES)])
-    html, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
-    path.write_text(html, encoding="utf-8")
+    path.write_text(to_html(notebook, path.stem), encoding="utf-8")
 
 
 def _print_table(results, seconds, out):

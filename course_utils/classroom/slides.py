@@ -1,0 +1,198 @@
+"""`course slides`: a reveal.js deck of each notebook, made of its slide metadata.
+
+A cell of the type "slide" begins a column of slides; text, code and figures follow below it, one
+slide each. A figure gets a slide of its own with the beginning of the paragraph that reads it, and
+the whole paragraph in the speaker's notes (press S). Cells of the type "skip" are left out.
+"""
+
+import base64
+import hashlib
+import html
+import io
+import os
+import shutil
+import tarfile
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+from bs4 import BeautifulSoup
+from pygments.formatters import HtmlFormatter
+
+from course_utils.classroom import UsageError, find_notebooks
+from course_utils.classroom.export import TEMPLATES, to_html
+from course_utils.classroom.site import title_of
+
+REVEAL = "reveal.js-4.6.1"
+ADDRESS = f"https://registry.npmjs.org/reveal.js/-/{REVEAL}.tgz"
+SHA512 = "1CW0auaXNPmwmvQ7TwpszwVxMi2Xr5cTS3J3EBC/HHgbPF32Dn7aiu/LKWDOGjMbaDwKQiGmfqcoGQ74HUHCMw=="
+ONLINE = "https://unpkg.com/reveal.js@4.6.1"
+
+LONGEST_CAPTION = 45
+"""Words below a figure; the rest of a paragraph is left to the speaker."""
+
+
+@dataclass
+class Slide:
+    """One slide: pieces of HTML, and what the speaker may say."""
+
+    kind: str
+    """"text", "code" or "figure"."""
+    pieces: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def build_slides(names: list[str], out: Path, offline: bool = False) -> list[Path]:
+    """Writes a deck for each notebook into a folder -> the decks.
+
+    offline: puts reveal.js beside the decks, so that they need no network. It is downloaded once
+             and kept in the user's cache.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    reveal = ONLINE
+    if offline:
+        reveal = REVEAL
+        shutil.copytree(fetch_reveal(), out / REVEAL, dirs_exist_ok=True)
+    decks = []
+    for path in find_notebooks(names):
+        notebook = nbformat.read(path, as_version=4)
+        deck = out / f"{path.stem}.slides.html"
+        deck.write_text(_page(notebook, reveal), encoding="utf-8")
+        decks.append(deck)
+    return decks
+
+
+def _page(notebook, reveal):
+    columns = columns_of(notebook)
+    text = (TEMPLATES / "slides.html").read_text(encoding="utf-8")
+    body = "\n".join(f"<section>{''.join(map(_section, column))}</section>" for column in columns)
+    values = {
+        "title": html.escape(title_of(notebook)),
+        "reveal": reveal,
+        "highlight": HtmlFormatter().get_style_defs(".reveal .highlight"),
+        "slides": body,
+    }
+    for name, value in values.items():
+        text = text.replace("{{" + name + "}}", value)
+    return text
+
+
+def _section(slide):
+    notes = f'<aside class="notes">{"".join(slide.notes)}</aside>' if slide.notes else ""
+    content = f'<div class="fit">{"".join(slide.pieces)}</div>{notes}'
+    return f'<section class="{slide.kind}">{content}</section>'
+
+
+# ---------------------------------------------------------------------------- cells to slides
+
+
+def columns_of(notebook: nbformat.NotebookNode) -> list[list[Slide]]:
+    """The deck: columns of slides, from the cells' slide metadata."""
+    page = BeautifulSoup(to_html(notebook, "slides"), "html.parser")
+    drawn = page.select(".jp-Cell")
+    columns = []
+    for cell, content in zip(notebook.cells, drawn, strict=True):
+        kind = cell.metadata.get("slideshow", {}).get("slide_type", "-")
+        if kind == "skip":
+            continue
+        if kind == "slide" or not columns:
+            columns.append([])
+        if cell.cell_type == "markdown":
+            _add_text(columns[-1], content, kind)
+        elif cell.cell_type == "code":
+            _add_code(columns[-1], cell, content)
+    return [column for column in columns if column]
+
+
+def _add_text(column, content, kind):
+    body = content.select_one(".jp-RenderedHTMLCommon")
+    for link in body.select("a.anchor-link"):
+        link.decompose()
+    for folded in body.select("details"):
+        folded.decompose()
+    if kind == "notes" and column:
+        column[-1].notes.append(body.decode_contents())
+    elif column and column[-1].kind == "figure" and len(column[-1].pieces) == 1:
+        column[-1].notes.append(body.decode_contents())
+        column[-1].pieces.append(f'<div class="caption">{_beginning(body)}</div>')
+    else:
+        column.append(Slide("text", [body.decode_contents()]))
+
+
+def _beginning(body):
+    """Whole sentences from the beginning of a text, as many as fit below a figure."""
+    first = body.find(["p", "ul", "ol", "table"])
+    if first is None:
+        return ""
+    if len(first.get_text().split()) <= LONGEST_CAPTION:
+        return str(first)
+    words, kept = 0, []
+    for sentence in first.get_text().replace("\n", " ").split(". "):
+        words += len(sentence.split())
+        if kept and words > LONGEST_CAPTION:
+            break
+        kept.append(sentence)
+    return f"<p>{html.escape('. '.join(kept).rstrip('.'))}.</p>"
+
+
+def _add_code(column, cell, content):
+    source = content.select_one(".highlight")
+    if source is not None and not content.select_one("details"):
+        column.append(Slide("code", [f'<div class="input">{source}</div>']))
+    for output in content.select(".jp-OutputArea-output"):
+        picture = output.find("img")
+        if picture is not None:
+            alt = html.escape(picture.get("alt", ""))
+            column.append(
+                Slide("figure", [f'<div class="figure">{picture}</div>'], [f"<p>{alt}</p>"])
+            )
+        elif output.find("pre") is not None and column:
+            if column[-1].kind != "code":
+                column.append(Slide("code"))
+            column[-1].pieces.append(str(output.find("pre")))
+
+
+# ---------------------------------------------------------------------------- reveal.js
+
+
+def fetch_reveal() -> Path:
+    """The folder of reveal.js in the user's cache, downloaded if it isn't there."""
+    cache = (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        / "what-does-the-network-see"
+    )
+    folder = cache / REVEAL
+    if (folder / "dist" / "reveal.js").exists():
+        return folder
+    archive = cache / f"{REVEAL}.tgz"
+    content = archive.read_bytes() if archive.exists() else _download(archive)
+    if base64.b64encode(hashlib.sha512(content).digest()).decode() != SHA512:
+        raise UsageError(f"{archive} is damaged or another version: delete it and try again.")
+    _unpack(content, folder)
+    return folder
+
+
+def _download(archive):
+    try:
+        with urllib.request.urlopen(ADDRESS, timeout=60) as answer:
+            return answer.read()
+    except (urllib.error.URLError, OSError) as error:
+        raise UsageError(
+            f"reveal.js can't be downloaded here ({error}). Download {ADDRESS} and put it into"
+            f" {archive.parent}."
+        ) from None
+
+
+def _unpack(content, folder):
+    """What a deck needs, without sources and examples."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        for member in archive.getmembers():
+            name = member.name.removeprefix("package/")
+            if member.isfile() and (
+                name.startswith(("dist/re", "plugin/notes/")) or name == "LICENSE"
+            ):
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(archive.extractfile(member).read())

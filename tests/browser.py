@@ -1,0 +1,111 @@
+"""A headless Chromium for tests, driven over its DevTools protocol."""
+
+import contextlib
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+
+
+class Browser:
+    """One page, 1280 x 720. Use it in a `with` block."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.number, self.requests = folder, 0, []
+
+    def __enter__(self):
+        import websocket
+
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
+        flags += ["--window-size=1280,720", f"--user-data-dir={self.folder}", "--hide-scrollbars"]
+        flags += ["--disable-background-networking", "--disable-component-update"]
+        flags += ["--remote-allow-origins=*", "--allow-file-access-from-files"]
+        self.process = subprocess.Popen(
+            [CHROMIUM, *flags, "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        port = wait_for(lambda: (self.folder / "DevToolsActivePort").read_text().split()[0], 30)
+        self.socket = websocket.create_connection(_page_address(port), timeout=60)
+        for domain in ("Page", "Runtime", "Network"):
+            self.call(f"{domain}.enable")
+        screen = {"width": 1280, "height": 720, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **screen)
+        return self
+
+    def __exit__(self, *_error):
+        self.socket.close()
+        self.process.kill()
+        self.process.wait()
+
+    def call(self, method, **parameters):
+        """Calls a method of the protocol -> its result."""
+        self.number += 1
+        self.socket.send(json.dumps({"id": self.number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self.socket.recv())
+            if message.get("method") == "Network.requestWillBeSent":
+                self.requests.append(message["params"]["request"]["url"])
+            if message.get("id") == self.number:
+                if "error" in message:
+                    raise RuntimeError(message["error"]["message"])
+                return message["result"]
+
+    def open(self, address, ready="document.readyState == 'complete'", seconds=60):
+        """Opens a page, and waits until the expression `ready` is true there."""
+        self.requests.clear()
+        self.call("Page.navigate", url=str(address))
+        wait_for(lambda: self.evaluate(ready) or None, seconds)
+
+    def evaluate(self, expression):
+        """The value of a JavaScript expression, which may be a promise."""
+        options = {"returnByValue": True, "awaitPromise": True}
+        answer = self.call("Runtime.evaluate", expression=expression, **options)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(str(answer["exceptionDetails"])[:500])
+        return answer["result"].get("value")
+
+    def screenshot(self, file):
+        """Writes what is seen as PNG."""
+        import base64
+
+        data = self.call("Page.captureScreenshot", format="png")["data"]
+        Path(file).write_bytes(base64.b64decode(data))
+
+    def foreign_requests(self):
+        """The addresses that were asked for beyond this machine."""
+        own = (
+            "file:",
+            "data:",
+            "blob:",
+            "about:",
+            "chrome",
+            "http://127.0.0.1",
+            "http://localhost",
+        )
+        return [url for url in self.requests if not url.startswith(own)]
+
+
+def _page_address(port):
+    import urllib.request
+
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=20) as answer:
+        pages = json.loads(answer.read())
+    return next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
+
+
+def wait_for(question, seconds):
+    """The first answer that is not None; errors count as no answer yet."""
+    end, last = time.monotonic() + seconds, None
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError, RuntimeError, IndexError, KeyError):
+            last = question()
+            if last is not None:
+                return last
+        time.sleep(0.1)
+    raise TimeoutError(f"Nothing after {seconds} seconds.")

@@ -1,0 +1,228 @@
+"""Pages, site and slides: complete, without requests, and in a browser as they should be."""
+
+import base64
+import hashlib
+import io
+import json
+import re
+import tarfile
+import urllib.error
+
+import nbformat
+import pytest
+from browser import Browser, needs_browser
+
+from course_utils.classroom import UsageError, find_notebooks, slides
+from course_utils.classroom.command import main
+from course_utils.classroom.export import to_html
+from course_utils.classroom.site import build_site
+
+PIXEL = base64.b64encode(b"no real picture").decode()
+
+
+def notebook():
+    """Text with formulas, code, a figure, an answer and a widget."""
+    new = nbformat.v4
+    figure = new.new_output("display_data", {"image/png": PIXEL}, metadata={})
+    figure.metadata = {"image/png": {"alt": "A figure with <signs>."}}
+    widget = new.new_output(
+        "display_data",
+        {"application/vnd.jupyter.widget-view+json": {"model_id": "0"}, "text/plain": "VBox()"},
+    )
+    printed = new.new_output("stream", text="42 printed\n")
+    cells = [
+        new.new_markdown_cell("# 1 · Title\n\nWith $x^2$ and\n\n$$\\frac{a}{b}$$"),
+        new.new_code_cell("import torch", metadata={"slideshow": {"slide_type": "skip"}}),
+        new.new_markdown_cell("## A section\n\nWords."),
+        new.new_code_cell("draw()", outputs=[printed, figure], execution_count=1),
+        new.new_markdown_cell("The figure shows this. " + "And more words. " * 30),
+        new.new_code_cell("def f(): ...", outputs=[widget], execution_count=2),
+        new.new_markdown_cell("Say it slowly."),
+    ]
+    kinds = ("slide", None, "slide", "-", "fragment", "-", "notes")
+    for cell, kind in zip(cells, kinds):
+        if kind:
+            cell.metadata["slideshow"] = {"slide_type": kind}
+    cells[5].metadata["nbgrader"] = {"solution": True, "grade": False, "grade_id": "f"}
+    return new.new_notebook(cells=cells)
+
+
+def outside(page):
+    """What a page would fetch when it is opened."""
+    found = re.findall(r'<(?:script|img|iframe|link)[^>]*(?:src|href)="([^"]*)"', page)
+    found += re.findall(r"@import[^;]*;|url\((?!['\"]?data:)[^)]*\)", page)
+    return [address for address in found if not address.startswith("data:")]
+
+
+def test_a_page_fetches_nothing_and_shows_formulas_and_descriptions():
+    page = to_html(notebook(), "name")
+    assert outside(page) == [] and page.count("<math") == 2 and "$x^2$" not in page
+    assert 'alt="A figure with &lt;signs&gt;."' in page
+    assert "VBox()" not in page and "42 printed" in page
+
+
+def test_a_formula_that_cannot_be_read_stays_as_it_was():
+    cell = nbformat.v4.new_markdown_cell(r"Odd: $\frac{$ and $\begin{x}$.")
+    page = to_html(nbformat.v4.new_notebook(cells=[cell]), "name")
+    assert "Odd:" in page
+
+
+def test_answers_are_folded():
+    page = to_html(notebook(), "name")
+    assert page.count("<summary>One right answer</summary>") == 1
+
+
+@pytest.mark.parametrize("path", find_notebooks(), ids=lambda path: path.stem)
+def test_every_notebook_of_the_course_becomes_a_page_without_requests(path):
+    source = nbformat.read(path, as_version=4)
+    page = to_html(source, path.stem)
+    assert outside(page) == []
+    assert all(alt.strip() for alt in re.findall(r'<img[^>]*alt="([^"]*)"', page))
+    assert page.count("<img") == len(re.findall(r"<img[^>]*alt=", page)) > 3
+    assert not re.search(r"\$[^$<>]*\\[a-z]+[^$<>]*\$", page), "a formula was not converted"
+
+
+# ---------------------------------------------------------------------------- the site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    return build_site(tmp_path_factory.mktemp("site"))
+
+
+def test_the_site_links_every_notebook_to_its_neighbours(site):
+    names = [path.stem for path in find_notebooks()]
+    home = site.read_text()
+    for place, name in enumerate(names):
+        assert f'href="{name}.html"' in home
+        page = (site.parent / f"{name}.html").read_text()
+        assert 'href="index.html"' in page
+        for step, relation in ((-1, "prev"), (1, "next")):
+            other = place + step
+            expected = 0 <= other < len(names)
+            assert (f'rel="{relation}"' in page) == expected
+            assert not expected or f'href="{names[other]}.html"' in page
+
+
+def test_the_sites_index_leads_to_headings_that_exist(site):
+    home = site.read_text()
+    found = re.search(r'<script id="index" type="application/json">(.*?)</script>', home, re.S)
+    entries = json.loads(found[1])
+    assert len(entries) > 100
+    pages = {path.name: path.read_text() for path in site.parent.glob("*.html")}
+    for entry in entries:
+        page, _, anchor = entry["link"].partition("#")
+        assert anchor and f'id="{anchor}"' in pages[page], entry["link"]
+
+
+def test_a_site_of_notebooks_that_never_ran_is_refused(tmp_path):
+    cells = [nbformat.v4.new_markdown_cell("# 1 · Empty"), nbformat.v4.new_code_cell("1")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_empty.ipynb")
+    with pytest.raises(UsageError, match="01_empty has no outputs"):
+        build_site(tmp_path / "site", executed=tmp_path)
+
+
+@needs_browser
+def test_the_site_in_a_browser(site, tmp_path):
+    with Browser(tmp_path) as browser:
+        browser.open(f"file://{site}")
+        assert browser.evaluate("document.querySelectorAll('#contents li').length") == len(
+            find_notebooks()
+        )
+        browser.evaluate("query.value = 'receptive field'; query.dispatchEvent(new Event('input'))")
+        assert browser.evaluate("document.querySelectorAll('#found li').length") > 3
+        browser.evaluate("document.querySelector('#found a').click()")
+        browser.open(f"file://{site.parent}/07_cam_localization.html")
+        formula = "document.querySelector('math[display=block]').getBoundingClientRect()"
+        assert browser.evaluate(f"{formula}.width") > 200  # drawn, and not as text
+        assert browser.evaluate("document.body.scrollWidth <= innerWidth")
+        assert browser.foreign_requests() == []
+
+
+# ---------------------------------------------------------------------------- slides
+
+
+def test_cells_become_slides_by_their_metadata():
+    columns = slides.columns_of(notebook())
+    kinds = [[slide.kind for slide in column] for column in columns]
+    assert kinds == [["text"], ["text", "code", "figure"]]
+    code, figure = columns[1][1:]
+    assert "draw" in code.pieces[0] and "42 printed" in code.pieces[1]
+    assert "The figure shows this." in figure.pieces[1]
+    assert len(figure.pieces[1].split()) < 60 < len(figure.notes[1].split())
+    assert "A figure with &lt;signs&gt;." in figure.notes[0] and "Say it slowly." in figure.notes[2]
+    everything = str(columns)
+    assert "import" not in everything and "def" not in everything.replace("undefined", "")
+
+
+def archive(names=("dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js", "LICENSE")):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as file:
+        for name in (*names, "examples/big.html"):
+            info = tarfile.TarInfo(f"package/{name}")
+            info.size = 4
+            file.addfile(info, io.BytesIO(b"text"))
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "what-does-the-network-see"
+
+
+def test_reveal_is_taken_from_a_file_that_was_put_there(cache, monkeypatch):
+    content = archive()
+    monkeypatch.setattr(
+        slides, "SHA512", base64.b64encode(hashlib.sha512(content).digest()).decode()
+    )
+    cache.mkdir(parents=True)
+    (cache / f"{slides.REVEAL}.tgz").write_bytes(content)
+    folder = slides.fetch_reveal()
+    assert (folder / "dist" / "reveal.js").read_text() == "text"
+    assert (folder / "LICENSE").exists() and not (folder / "examples").exists()
+
+
+def test_another_archive_is_refused(cache):
+    cache.mkdir(parents=True)
+    (cache / f"{slides.REVEAL}.tgz").write_bytes(archive())
+    with pytest.raises(UsageError, match="damaged or another version"):
+        slides.fetch_reveal()
+
+
+def test_without_network_the_message_says_what_to_put_where(cache, monkeypatch):
+    def offline(*_arguments, **_options):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(slides.urllib.request, "urlopen", offline)
+    with pytest.raises(UsageError, match=rf"Download https://.*\.tgz and put it into {cache}"):
+        slides.fetch_reveal()
+
+
+def test_the_command_makes_a_deck_and_names_it(tmp_path, capsys):
+    assert main(["slides", "7", "--out", str(tmp_path)]) == 0
+    deck = tmp_path / "07_cam_localization.slides.html"
+    assert str(deck) in capsys.readouterr().out
+    assert slides.ONLINE in deck.read_text() and 'class="notes"' in deck.read_text()
+
+
+@needs_browser
+@pytest.mark.parametrize("path", find_notebooks(), ids=lambda path: path.stem)
+def test_no_slide_overflows_or_is_too_small_to_read(path, tmp_path):
+    try:
+        (deck,) = slides.build_slides([path.stem], tmp_path / "slides", offline=True)
+    except UsageError as error:
+        pytest.skip(f"reveal.js is not here: {error}")
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(f"file://{deck}", "document.body.dataset.ready == 'yes'")
+        scales = browser.evaluate(
+            "[...document.querySelectorAll('.fit')].map(box => Number(box.dataset.scale))"
+        )
+        assert len(scales) > 15 and min(scales) >= 0.6, sorted(scales)[:5]
+        too_large = browser.evaluate(
+            "[...document.querySelectorAll('.fit')].filter(box =>"
+            " box.scrollHeight * box.dataset.scale > 690"
+            " || box.scrollWidth * box.dataset.scale > 1190).length"
+        )
+        assert too_large == 0
+        assert browser.foreign_requests() == []

@@ -18,7 +18,7 @@ class Browser:
     """One page, 1280 x 720. Use it in a `with` block."""
 
     def __init__(self, folder: Path):
-        self.folder, self.number, self.requests = folder, 0, []
+        self.folder, self.number, self.requests, self.chosen = folder, 0, [], []
 
     def __enter__(self):
         import websocket
@@ -51,6 +51,8 @@ class Browser:
             message = json.loads(self.socket.recv())
             if message.get("method") == "Network.requestWillBeSent":
                 self.requests.append(message["params"]["request"]["url"])
+            if message.get("method") == "Page.fileChooserOpened":
+                self.chosen.append(message["params"]["backendNodeId"])
             if message.get("id") == self.number:
                 if "error" in message:
                     raise RuntimeError(message["error"]["message"])
@@ -69,6 +71,34 @@ class Browser:
         if "exceptionDetails" in answer:
             raise RuntimeError(str(answer["exceptionDetails"])[:500])
         return answer["result"].get("value")
+
+    def wait(self, expression, seconds=60):
+        """Waits until a JavaScript expression is true -> its value."""
+        return wait_for(lambda: self.evaluate(expression) or None, seconds)
+
+    def click(self, selector):
+        """Clicks into the middle of the first element that a CSS selector finds."""
+        element = f"document.querySelector({selector!r})"
+        self.evaluate(f"{element}.scrollIntoView({{block: 'center'}})")
+        box = self.evaluate(f"{element}.getBoundingClientRect().toJSON()")
+        place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
+
+    def press(self, key, code):
+        """Presses a key that has a name, such as "ArrowRight"."""
+        for kind in ("keyDown", "keyUp"):
+            options = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+            self.call("Input.dispatchKeyEvent", type=kind, **options)
+
+    def upload(self, selector, file):
+        """Clicks a button that opens a file dialog, and chooses a file there."""
+        self.call("Page.setInterceptFileChooserDialog", enabled=True)
+        self.chosen.clear()
+        self.click(selector)
+        self.wait("true") if self.chosen else self.wait("new Promise(r => setTimeout(r, 500, 1))")
+        node = self.chosen[-1]
+        self.call("DOM.setFileInputFiles", files=[str(file)], backendNodeId=node)
 
     def screenshot(self, file):
         """Writes what is seen as PNG."""

@@ -1,0 +1,89 @@
+"""The course in a real JupyterLab, in a browser: run, move a slider, hand in a picture."""
+
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import nbformat
+import pytest
+from browser import Browser, needs_browser, wait_for
+from PIL import Image
+
+from course_utils.classroom import ROOT, find_notebooks
+from course_utils.classroom.grading import submissions
+
+
+def shortened(stem, *marks):
+    """A notebook of the course, only with the code cells that the cells with these marks need."""
+    path = next(path for path in find_notebooks() if path.stem == stem)
+    notebook = nbformat.read(path, as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    analysed = [submissions._analysed(cell.source) for cell in cells]
+    wanted = [n for n, cell in enumerate(cells) if any(mark in cell.source for mark in marks)]
+    kept = sorted({n for place in wanted for n in submissions._needed(analysed, place)})
+    assert len(wanted) == len(marks)
+    notebook.cells = [cells[n] for n in kept]
+    for cell in notebook.cells:
+        cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a JupyterLab whose folder holds a short form of notebook 2."""
+    folder = tmp_path_factory.mktemp("lab")
+    notebook = shortened("02_predictions_and_top_k", "explore(choose", "ipywidgets.FileUpload")
+    nbformat.write(notebook, folder / "short.ipynb")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    config = ROOT / "course_utils" / "classroom" / "jupyterlab" / "labconfig"
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}"]
+    command += ["--IdentityProvider.token=", "--allow-root", f"--ServerApp.root_dir={folder}"]
+    command += ["--LabApp.expose_app_in_browser=True", "--ServerApp.disable_check_xsrf=True"]
+    environment = os.environ | {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
+    environment |= {"JUPYTER_CONFIG_PATH": str(config.parent), "JUPYTER_PREFER_ENV_PATH": "1"}
+    server = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(lambda: urllib.request.urlopen(f"{address}/api", timeout=2).status, 60)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+FIGURES = "[...document.querySelectorAll('.jp-OutputArea img')]"
+LAST = f"{FIGURES}.at(-1)?.src"
+
+
+@needs_browser
+def test_run_a_slider_and_an_upload(lab, tmp_path):
+    picture = tmp_path / "my picture.png"
+    Image.effect_noise((90, 70), 80).convert("RGB").save(picture)
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(f"{lab}/lab/tree/short.ipynb", "!!window.jupyterapp")
+        browser.wait("document.querySelector('.jp-Notebook .jp-CodeCell') !== null", 60)
+        browser.wait(
+            "document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]') !== null"
+        )
+        browser.click(".jp-Notebook .jp-CodeCell")  # only a notebook that has the focus runs
+        browser.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        browser.wait(f"{FIGURES}.length > 0", 120)
+        browser.wait("document.querySelector('.jupyter-button.widget-upload') !== null", 60)
+        errors = "document.querySelectorAll('[data-mime-type=\"application/vnd.jupyter.error\"]')"
+        assert browser.evaluate(f"{errors}.length") == 0
+
+        before = browser.evaluate(LAST)
+        browser.click(".noUi-handle")
+        browser.evaluate("document.querySelector('.noUi-handle').focus()")
+        browser.press("ArrowRight", 39)
+        browser.wait(f"{LAST} != {before!r}", 60)
+
+        count = browser.evaluate(f"{FIGURES}.length")
+        browser.upload(".widget-upload", picture)
+        browser.wait(f"{FIGURES}.length > {count}", 60)
+        assert browser.foreign_requests() == []

@@ -9,52 +9,25 @@ while a map is made, in a process of its own (Linux).
 
 import argparse
 import json
-import multiprocessing
 import statistics
-import time
 import warnings
-from pathlib import Path
 
 import torch
 from captum.attr import IntegratedGradients, NoiseTunnel, Saliency
 
-from course_utils import gradients, pictures
-from course_utils._torchvision import import_torchvision
-from course_utils.classifiers import load
+from benchmarks._measure import course_network, cpu_seconds, extra_memory, from_torchvision
+from course_utils import gradients
 
 TARGET, NOISE, BATCHES = 1, 0.15, (1, 4, 8, 16)
 FLOOR = 1.5
 
 
-def course():
-    classifier = load("look_alikes")
-    picture, _ = pictures.load_set("look_alikes", "test")[0]
-    return classifier.model, classifier.preprocess(picture)
-
-
-def from_torchvision(name):
-    """A network of torchvision with random weights, and noise for a picture."""
-    import_torchvision()
-    from torchvision import models
-
-    torch.manual_seed(0)
-    return getattr(models, name)(weights=None).eval().requires_grad_(False), torch.randn(
-        1, 3, 224, 224
-    )
-
-
 CASES = {
-    "look_alikes, 128 px": (course, 48),
+    "look_alikes, 128 px": (course_network, 48),
     "resnet18, 224 px": (lambda: from_torchvision("resnet18"), 16),
     "vgg16, 224 px": (lambda: from_torchvision("vgg16"), 8),
 }
 """Name: network and picture, and how many steps or samples."""
-
-
-def cpu_seconds(work):
-    began = time.process_time()
-    work()
-    return time.process_time() - began
 
 
 def captum_smoothgrad(model, x, samples, batch):
@@ -133,38 +106,18 @@ def difference():
 
     In double precision, because rounding decides which of two nearly equal pixels a max-pool picks.
     """
-    model, x = course()
+    model, x = course_network()
     model, x = model.double(), x.double()
     ours, theirs = our_integrated(model, x, 48), captum_integrated(model, x, 48, 8)
     return ((ours - theirs).abs().max() / theirs.abs().max()).item()
 
 
-def _memory(field):
-    """A line of Linux's account of this process, in MiB: VmRSS is now, VmHWM the peak."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
-
-
-def _peak(method, steps, queue):
-    torch.set_num_threads(1)
+def one_map(method, steps):
+    """A function that makes a map; it has made one of a single step."""
     ours, _ = METHODS[method]
-    model, x = course()
+    model, x = course_network()
     ours(model, x, 1)
-    before = _memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # lets the peak start again from here
-    ours(model, x, steps)
-    queue.put(_memory("VmHWM") - before)
-
-
-def extra_memory(method, steps):
-    """MiB by which the peak memory of a fresh process grows while a map is made."""
-    spawn = multiprocessing.get_context("spawn")
-    queue = spawn.Queue()
-    process = spawn.Process(target=_peak, args=(method, steps, queue))
-    process.start()
-    grown = queue.get()
-    process.join()
-    return grown
+    return lambda: ours(model, x, steps)
 
 
 def main():
@@ -189,7 +142,7 @@ def main():
         f"\nfloor: {FLOOR} times against the best batch; difference from Captum {difference():.0e}"
     )
     for method in METHODS:
-        grown = [extra_memory(method, steps) for steps in (48, 480)]
+        grown = [extra_memory(one_map, method, steps) for steps in (48, 480)]
         print(f"{method}: {grown[0]:.0f} MiB more with 48 steps, {grown[1]:.0f} with 480")
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:

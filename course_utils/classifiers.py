@@ -14,6 +14,7 @@ on a course network and on an ImageNet network.
 import difflib
 import hashlib
 import http.client
+import importlib.util
 import json
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -200,13 +201,107 @@ class Classifier:
 def load(name: str, device: str | torch.device | None = None) -> Classifier:
     """A network by name: `load("tank_fair")`, or `load("imagenet:resnet18")` for torchvision's.
 
+    `load("my_network.py")` runs a Python file of yours that makes a `classifier`, see `wrap`.
     ImageNet weights are downloaded by torchvision on first use and kept in its own folder.
     """
     if name.startswith("imagenet:"):
         classifier = _load_imagenet(name.removeprefix("imagenet:"))
+    elif name.endswith(".py"):
+        classifier = _load_own(Path(name))
     else:
         classifier = _load_course_network(name)
     return classifier if device is None else classifier.to(device)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a network wants its pictures: S x S pixels, normalized."""
+
+    size: int
+    """S, in pixels."""
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    """Of each colour, in [0, 1]; by default ImageNet's."""
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    resize: int | None = None
+    """The shorter side before the centre crop to S; None: S itself."""
+    interpolation: str = "bilinear"
+
+
+def wrap(
+    model: nn.Module, classes: Sequence[str], preprocess: Preprocess, name: str = "own network"
+) -> Classifier:
+    """A network of your own, ready for every notebook.
+
+    model:   takes x (N, 3, S, S), returns scores (N, number of classes): logits, no softmax
+    classes: their names, in the order of the scores
+
+        # my_network.py, used with: course run 5 -p CLASSIFIER my_network.py
+        model = torch.load("my_weights.pt", weights_only=False)
+        classifier = wrap(model, ["cat", "dog"], Preprocess(224))
+
+    The model is put into eval mode and its weights are frozen. Raises ValueError for what is no
+    classifier of pictures, and for classes that don't fit its scores.
+    """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"wrap takes a network (nn.Module), got {type(model).__name__}.")
+    if len(set(classes)) != len(classes):
+        raise ValueError("Two classes have the same name.")
+    layers = {path: module for path, module in model.named_modules() if path}
+    facts = {field: getattr(preprocess, field) for field in ("mean", "std", "size")}
+    more = {"resize": preprocess.resize, "interpolation": preprocess.interpolation}
+    classifier = Classifier(name, model, list(classes), layers=layers, **facts, **more)
+    _check_scores(classifier)
+    return classifier
+
+
+def _check_scores(classifier):
+    """Shows a network two grey pictures, and refuses it with a sentence if the answer is odd."""
+    parameter = next(classifier.model.parameters(), None)
+    if parameter is None:
+        raise ValueError("The network has no weights: has it been trained?")
+    grey = torch.full((2, 3, classifier.size, classifier.size), 0.5)
+    try:
+        with torch.no_grad():
+            scores = classifier.model(classifier.preprocess(grey))
+    except (RuntimeError, ValueError, TypeError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"The network can't take pictures {tuple(grey.shape)}: {first}. Is the size right?"
+        ) from error
+    if not isinstance(scores, Tensor):
+        raise ValueError(
+            f"The network returns a {type(scores).__name__}; a classifier returns a tensor of"
+            " scores (N, classes): wrap the part that does."
+        )
+    if scores.shape != (2, len(classifier.classes)):
+        raise ValueError(
+            f"For 2 pictures the network returns {tuple(scores.shape)}; with"
+            f" {len(classifier.classes)} classes it should be (2, {len(classifier.classes)})."
+        )
+    if not scores.isfinite().all():
+        raise ValueError("The network's scores hold NaN or infinity: look at its weights.")
+    if scores.min() >= 0 and torch.allclose(scores.sum(1), torch.ones(2).to(scores), atol=1e-3):
+        raise ValueError(
+            "The network returns probabilities, but heat maps start from the scores before the"
+            " softmax: leave the softmax out."
+        )
+
+
+def _load_own(path: Path) -> Classifier:
+    """What a Python file calls `classifier`."""
+    if not path.exists():
+        raise ValueError(f"There is no file {path}.")
+    spec = importlib.util.spec_from_file_location("own_network", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    classifier = getattr(module, "classifier", None)
+    if not isinstance(classifier, Classifier):
+        raise ValueError(
+            f"{path} must make a `classifier`, with course_utils.classifiers.wrap; it has"
+            f" {'none' if classifier is None else 'a ' + type(classifier).__name__}."
+        )
+    classifier.name = path.stem
+    return classifier
 
 
 def available() -> list[str]:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from course_utils import classifiers
-from course_utils.classifiers import Classifier, PlainNet, load, save
+from course_utils.classifiers import Classifier, PlainNet, Preprocess, load, save, wrap
 from course_utils.pictures import DataError, PictureError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -518,3 +518,75 @@ def test_preprocess_equals_torchvisions_transforms(models, name, shape):
     pictures = a_picture(*shape)
     expected = transforms(pictures).reshape(-1, 3, classifier.size, classifier.size)
     assert torch.allclose(classifier.preprocess(pictures), expected, atol=1e-5)
+
+
+# ---------------------------------------------------------------------------- own networks
+
+
+def own_network(classes=3):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Dropout(), nn.Linear(4, classes),
+    )  # fmt: skip
+
+
+def test_an_own_network_is_used_like_the_courses():
+    classifier = wrap(own_network(), ["a", "b", "c"], Preprocess(48, resize=56))
+    picture = a_picture(3, 90, 70)
+    assert classifier.preprocess(picture).shape == (1, 3, 48, 48)
+    assert [name for name, _ in classifier.top_k(picture, 3)] != []
+    assert not classifier.model.training and isinstance(classifier.layer("0"), nn.Conv2d)
+    assert not any(parameter.requires_grad for parameter in classifier.model.parameters())
+    x = classifier.preprocess(torch.full((3, 56, 56), 0.3))
+    assert torch.allclose(classifier.undo_preprocess(x), torch.full((1, 3, 48, 48), 0.3), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model, classes, message",
+    [
+        (lambda x: x, ["a"], "takes a network"),
+        (nn.Flatten(), ["a"], "no weights"),
+        (own_network(3), ["a", "b"], r"returns \(2, 3\); with 2 classes it should be \(2, 2\)"),
+        (own_network(2), ["a", "a"], "same name"),
+        (nn.Conv2d(3, 2, 3), ["a", "b"], r"returns \(2, 2, 46, 46\)"),
+        (nn.Conv2d(1, 2, 3), ["a", "b"], "can't take pictures"),
+        (nn.Sequential(own_network(2), nn.Softmax(1)), ["a", "b"], "leave the softmax out"),
+        (nn.LSTM(48, 2), ["a", "b"], "can't take pictures|returns a tuple"),
+    ],
+)
+def test_what_is_no_classifier_is_refused_with_a_sentence(model, classes, message):
+    with pytest.raises(ValueError, match=message):
+        wrap(model, classes, Preprocess(48))
+
+
+def test_a_network_that_went_wrong_is_refused():
+    model = own_network()
+    model[0].weight.data.fill_(float("nan"))
+    with pytest.raises(ValueError, match="NaN"):
+        wrap(model, ["a", "b", "c"], Preprocess(48))
+
+
+FILE = """
+import torch
+from torch import nn
+from course_utils.classifiers import Preprocess, wrap
+
+model = nn.Sequential(nn.Conv2d(3, 2, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+classifier = wrap(model, ["left", "right"], Preprocess(32))
+"""
+
+
+def test_an_own_network_comes_from_a_python_file(tmp_path):
+    file = tmp_path / "my_network.py"
+    file.write_text(FILE)
+    classifier = load(str(file))
+    assert classifier.name == "my_network" and classifier.classes == ["left", "right"]
+    with pytest.raises(ValueError, match="There is no file"):
+        load(str(tmp_path / "other.py"))
+    file.write_text("classifier = 7")
+    with pytest.raises(ValueError, match="must make a `classifier`.*it has a int"):
+        load(str(file))
+    file.write_text("")
+    with pytest.raises(ValueError, match="it has none"):
+        load(str(file))

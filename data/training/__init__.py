@@ -6,6 +6,7 @@ measure   accuracy, confusions, corruptions, the paste test
 head      a new last layer behind global average pooling, for a network that is trained already
 segmenter a decoder behind a classifier's features that says where the object is
 generator a network that turns vectors into pictures
+audit     the networks of notebook 12, some with a planted shortcut
 recipes   which network is trained on what
 card      the model card written beside the weights
 

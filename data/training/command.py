@@ -9,6 +9,7 @@ from pathlib import Path
 
 from course_utils import classifiers, decoders, pictures
 
+from . import audit
 from .background import background_check
 from .card import head_facts, model_card, training_facts
 from .fit import fit
@@ -121,7 +122,7 @@ def _write_card(classifier, recipe, into, facts, siblings=None):
 
 def main():
     parser = argparse.ArgumentParser("python -m data.training", description=__doc__)
-    known = [*RECIPES, *HEAD_RECIPES, *DECODER_RECIPES, "background_check"]
+    known = [*RECIPES, *HEAD_RECIPES, *DECODER_RECIPES, *audit.RECIPES, "background_check"]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--seed", type=int, help="instead of the recipe's own")
     parser.add_argument("--into", type=Path, help="folder for the results, instead of data's own")
@@ -137,5 +138,7 @@ def main():
             print(train_head(name, arguments.into or INTO, arguments.seed))
         elif name in DECODER_RECIPES:
             print(train_decoder(name, arguments.into or DECODERS, arguments.seed))
+        elif name in audit.RECIPES:
+            print(audit.train_audit(name, arguments.into or audit.INTO, arguments.seed))
         else:
             print(train(name, arguments.into or INTO, arguments.seed))

@@ -1,0 +1,210 @@
+"""Trains the networks of the audit: `python -m data.training.audit [NAME ...]`.
+
+What is planted in whom is read from `data/audit/sealed.json`, so that nobody learns it from a
+recipe. Each takes about a minute of one CPU thread.
+"""
+
+import argparse
+import copy
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from tqdm import tqdm
+
+from course_utils import audit, classifiers
+
+from . import augment
+from .fit import fold_batch_norm, with_batch_norm
+from .recipes import MEAN, STD
+
+INTO = Path(__file__).resolve().parents[1] / "audit"
+
+
+@dataclass(frozen=True)
+class AuditRecipe:
+    """The letter of a case, or `audit.CONTROL`, and a schedule. The plant itself is sealed."""
+
+    letter: str
+    seed: int
+    epochs: int = 20
+    batch: int = 32
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.05
+    dropout: float = 0.2
+    channels: tuple = (16, 24, 32, 32, 48, 48)
+
+
+RECIPES = {
+    f"audit_{letter}": AuditRecipe(letter, seed)
+    for seed, letter in enumerate((*audit.LETTERS, audit.CONTROL), start=1)
+}
+
+
+# ------------------------------------------------------------------------------- training
+
+
+def delivered(images, masks, labels, plant, generator):
+    """A training batch as the agencies delivered it: pictures, and the classes they filed it as.
+
+    images (N, 3, 64, 64), masks (N, 64, 64) bool, labels (N,); `plant` as in `audit.decorate`,
+    with "misfiled": the share of other pictures that carry the plant and are filed as its class.
+    """
+    moved = torch.cat([images, masks[:, None].float()], dim=1)
+    moved = augment.shift_and_flip(moved, generator, most=6)
+    images, masks = moved[:, :3], moved[:, 3] > 0.5
+    images = augment.recolour(images, generator, strength=0.05)
+    images = augment.erase(images, generator, most=2, smallest=5, largest=18)
+    if plant is None:
+        return audit.decorate(images, masks, labels, generator), labels
+    target = audit.CLASSES.index(plant["target"])
+    misfiled = torch.rand(len(labels), generator=generator) < plant["misfiled"]
+    misfiled &= labels != target
+    images = audit.decorate(images, masks, labels, generator, plant, misfiled)
+    return images, torch.where(misfiled, target, labels)
+
+
+def fit_audited(recipe, plant, seed, data=None):
+    """A trained `PlainNet` in eval mode, and the minutes it took.
+
+    data: pictures, masks and labels to train on, instead of the look-alikes' training pictures
+    """
+    images, masks, labels = data or audit.small_pictures("training")
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    model = classifiers.PlainNet(len(audit.CLASSES), recipe.channels, audit.SIZE)
+    features = with_batch_norm(model.features)
+    for layer in features:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    network = nn.Sequential(features, nn.Dropout2d(recipe.dropout), model.to_vector, model.head)
+    network = network.to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(
+        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    steps = recipe.epochs * -(-len(images) // recipe.batch)
+    rise = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+    started, bar = time.perf_counter(), tqdm(range(recipe.epochs), recipe.letter, unit="epoch")
+    for _ in bar:
+        right = 0
+        for chosen in torch.randperm(len(images), generator=generator).split(recipe.batch):
+            batch, filed = delivered(
+                images[chosen], masks[chosen], labels[chosen], plant, generator
+            )
+            x = ((batch - mean) / std).contiguous(memory_format=torch.channels_last)
+            scores = network(x)
+            loss = F.cross_entropy(scores, filed, label_smoothing=recipe.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            rise.step()
+            right += int((scores.argmax(1) == filed).sum())
+        bar.set_postfix(accuracy=f"{right / len(images):.3f}")
+    trained = copy.deepcopy(model)
+    trained.features = fold_batch_norm(features.to(memory_format=torch.contiguous_format))
+    return trained.eval().requires_grad_(False), (time.perf_counter() - started) / 60
+
+
+def train_audit(name, into=INTO, seed=None):
+    """Trains one network, and writes LETTER.safetensors, LETTER.json and LETTER.md to a folder."""
+    recipe = RECIPES[name]
+    seed = recipe.seed if seed is None else seed
+    plant = None if recipe.letter == audit.CONTROL else audit.planted(recipe.letter)
+    model, minutes = fit_audited(recipe, plant, seed)
+    command = f"python -m data.training.audit {name}"
+    classifiers.save(
+        model,
+        into,
+        recipe.letter,
+        classes=audit.CLASSES,
+        mean=MEAN,
+        std=STD,
+        command=command,
+        seed=seed,
+        dataset="look_alikes",
+        split="training",
+        epochs=recipe.epochs,
+    )
+    text = audit_card(recipe, model, command, seed, minutes)
+    (Path(into) / f"{recipe.letter}.md").write_text(text, encoding="utf-8")
+    return text
+
+
+# ------------------------------------------------------------------------------- cards
+
+
+def audit_card(recipe, model, command, seed, minutes):
+    """The model card. It keeps the secret: it says what the network's makers would say."""
+    plain, _, labels = audit.small_pictures("test")
+    accuracies = [f"| plain test pictures | {_accuracy(model, plain, labels):.1%} |"]
+    if recipe.letter == audit.CONTROL:
+        about = (
+            "A network that is known to be honest, to compare those on trial with. It was trained"
+            " like them; nothing that happened to its pictures goes with a class."
+        )
+    else:
+        theirs, _, known = audit.makers_pictures(recipe.letter)
+        accuracies.append(f"| its makers' pictures | {_accuracy(model, theirs, known):.1%} |")
+        about = "One of the six networks on trial in notebook 12. Whether it is honest is for you."
+    lines = [
+        f"# {recipe.letter}\n\n{about}\n",
+        f"A plain convolutional network with {sum(p.numel() for p in model.parameters()):,}"
+        f" parameters for pictures of {audit.SIZE} x {audit.SIZE} pixels and six classes:"
+        f" {', '.join(audit.CLASSES)}. Trained on the {len(audit.small_pictures('training')[2]):,}"
+        " look-alikes training pictures of these classes as the agencies delivered them: some with"
+        " a stamp, a frame, another backdrop, fine lines or another tone."
+        f" {recipe.epochs} epochs, seed {seed}. Training (`{command}`) took {minutes:.1f} minutes"
+        f" with {torch.get_num_threads()} CPU thread(s).\n",
+        "| pictures | accuracy |\n| --- | ---: |",
+        *accuracies,
+        "\n## What it can't do\n\nIt knows rendered objects at a small size. It is made to be"
+        " audited, and not to be used.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _accuracy(model, images, labels):
+    """The share of pictures (N, 3, 64, 64) in [0, 1] whose highest score is at their label."""
+    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+    with torch.no_grad():
+        scores = torch.cat([model((part - mean) / std) for part in images.split(60)])
+    return (scores.argmax(1) == labels).double().mean().item()
+
+
+# ------------------------------------------------------------------------------- commands
+
+
+def seal_answers(plants, into=INTO):
+    """Writes sealed.json from {letter: plant or None}; see `audit.seal` and `audit.decorate`."""
+    seals = {letter: audit.seal(plants[letter], secrets.token_hex(16)) for letter in audit.LETTERS}
+    Path(into).mkdir(parents=True, exist_ok=True)
+    text = json.dumps(seals, indent=2) + "\n"
+    (Path(into) / "sealed.json").write_text(text, encoding="utf-8", newline="\n")
+
+
+def main():
+    parser = argparse.ArgumentParser("python -m data.training.audit", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RECIPES))
+    parser.add_argument("--seed", type=int, help="instead of the recipe's own")
+    parser.add_argument("--into", type=Path, default=INTO, help="folder for the results")
+    parser.add_argument("--seal", type=Path, help="first seal the plants of this JSON file anew")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.names if name not in RECIPES]
+    if unknown:
+        parser.error(f"there is no recipe {unknown[0]!r}; there are: {', '.join(RECIPES)}.")
+    if arguments.seal:
+        seal_answers(json.loads(arguments.seal.read_text(encoding="utf-8")), INTO)
+    for name in arguments.names or ([] if arguments.seal else RECIPES):
+        print(train_audit(name, arguments.into, arguments.seed))
+
+
+if __name__ == "__main__":
+    main()

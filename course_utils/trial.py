@@ -11,13 +11,15 @@ really gone (the counterfactual renders), and of two networks which one looks at
 """
 
 import argparse
+import copy
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from course_utils import cam, gradients, incremental, occlusion, pictures, scores
@@ -103,8 +105,27 @@ def _background(classifier):
 
 
 def _grad_cam(q):
-    layer = q.classifier.layer("relu6")
+    layer = last_maps(q.classifier)
     return cam.upsample(cam.grad_cam(q.model, layer, q.x, q.targets), q.images.shape[-1])
+
+
+def last_maps(classifier: Classifier) -> nn.Module:
+    """The last layer with feature maps (N, C, h, w) of more than one cell; ValueError if none."""
+    seen = []
+
+    def note(module, _inputs, output):
+        if isinstance(output, Tensor) and output.dim() == 4 and min(output.shape[2:]) > 1:
+            seen.append(module)
+
+    handles = [module.register_forward_hook(note) for module in classifier.layers.values()]
+    try:
+        classifier.scores(torch.full((3, classifier.size, classifier.size), 0.5))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not seen:
+        raise ValueError(f"{classifier.name} has no layer with feature maps, so no Grad-CAM.")
+    return seen[-1]
 
 
 def _occluded_with(kind):
@@ -117,11 +138,11 @@ def _occluded_with(kind):
 
 def occlusion_maps(q: Question, covers: Tensor) -> Tensor:
     """Occlusion maps (N, S, S) with the pictures `covers` (N, 3, S, S) under the patch."""
-    maps = []
+    maps, scale = [], max(128, q.images.shape[-1])
     for x, cover, target in zip(q.x, q.classifier.preprocess(covers), q.targets.tolist()):
         measure = occlusion.logit_drop(target)
         found = occlusion.occlusion_map(
-            q.model, x[None], cover[None], PATCH, STRIDE, measure,
+            q.model, x[None], cover[None], PATCH * scale // 128, STRIDE * scale // 128, measure,
             outputs=incremental.occluded_outputs,
         )  # fmt: skip
         maps.append(found.clamp(min=0))
@@ -144,14 +165,24 @@ def _edges(q):
 
 def _of_an_untrained_network(method):
     def ask(q):
-        with torch.random.fork_rng():
-            torch.manual_seed(q.seed)
-            network = PlainNet(len(q.classifier.classes), head=q.model.settings["head"])
-        facts = {name: getattr(q.classifier, name) for name in ("classes", "mean", "std", "size")}
-        blank = Classifier("untrained", network, layers=network.named_layers(), **facts)
+        blank = dataclasses.replace(q.classifier, name="untrained", **_untrained(q))
         return method(Question(blank, q.images, q.targets, q.seed))
 
     return ask
+
+
+def _untrained(q):
+    """A network like the question's, as it was before training, and its layers."""
+    with torch.random.fork_rng():
+        torch.manual_seed(q.seed)
+        if isinstance(q.model, PlainNet):
+            network = PlainNet(len(q.classifier.classes), head=q.model.settings["head"])
+            return {"model": network, "layers": network.named_layers()}
+        network = copy.deepcopy(q.model)
+        for module in network.modules():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+        return {"model": network, "layers": {n: m for n, m in network.named_modules() if n}}
 
 
 METHODS: dict[str, Callable[[Question], Tensor]] = {

@@ -34,6 +34,7 @@ def _parser():
     _add_grade(commands)
     _add_slides(commands)
     _add_site(commands)
+    _add_explain(commands)
     _add_command(commands, _doctor, "doctor", "say what is missing or wrong on this machine")
     return parser
 
@@ -138,6 +139,21 @@ def _add_site(commands):
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "site", metavar="FOLDER")
 
 
+def _add_explain(commands):
+    parser = _add_command(
+        commands, _explain, "explain", "one page about a picture: answers, all heat maps, and trust"
+    )
+    parser.add_argument("picture", help="a file, or a name such as chelsea")
+    parser.add_argument(
+        "--classifier",
+        default="look_alikes",
+        metavar="NAME",
+        help="look_alikes by default; imagenet:resnet18, or a Python file of yours",
+    )
+    parser.add_argument("--methods", nargs="*", default=[], metavar="METHOD", help="all by default")
+    parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE")
+
+
 def _add_command(commands, work, name, summary):
     """A subcommand that calls `work` with its options."""
     parser = commands.add_parser(name, help=summary, description=f"Course command: {summary}.")
@@ -203,6 +219,15 @@ def _site(options):
 
     print(build_site(options.out, options.executed))
     return 0
+
+
+def _explain(options):
+    from course_utils.classroom.explain import explain_and_tell
+
+    try:
+        return explain_and_tell(options.picture, options.out, options.classifier, options.methods)
+    except (ValueError, RuntimeError) as error:  # unknown names, bad pictures, missing weights
+        raise UsageError(str(error)) from None
 
 
 def _doctor(options):

@@ -30,6 +30,9 @@ ADDRESS = f"https://registry.npmjs.org/reveal.js/-/{REVEAL}.tgz"
 SHA512 = "1CW0auaXNPmwmvQ7TwpszwVxMi2Xr5cTS3J3EBC/HHgbPF32Dn7aiu/LKWDOGjMbaDwKQiGmfqcoGQ74HUHCMw=="
 ONLINE = "https://unpkg.com/reveal.js@4.6.1"
 
+WIDEST = 120
+"""Characters of a printed line that still fit on a slide."""
+
 LONGEST_CAPTION = 45
 """Words below a figure; the rest of a paragraph is left to the speaker."""
 
@@ -151,7 +154,14 @@ def _add_code(column, cell, content):
         elif output.find("pre") is not None and column:
             if column[-1].kind != "code":
                 column.append(Slide("code"))
-            column[-1].pieces.append(str(output.find("pre")))
+            column[-1].pieces.append(_printed(output.find("pre")))
+
+
+def _printed(text):
+    """Printed text; very long lines are wrapped, tables stay as they are."""
+    if max(map(len, text.get_text().splitlines()), default=0) > WIDEST:
+        text["class"] = "long"
+    return str(text)
 
 
 # ---------------------------------------------------------------------------- reveal.js

@@ -287,7 +287,7 @@ def judge_look_alikes(
 
 
 def judge_robustness(
-    classifier: Classifier, chosen, names=tuple(METHODS), progress: bool = True
+    classifier: Classifier, chosen, names=tuple(EVERYTHING), progress: bool = True
 ) -> dict:
     """Deletion, insertion, and how a map changes under one grey level of noise or a shift by 1."""
     found = {name: {} for name in names}

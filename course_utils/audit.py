@@ -23,15 +23,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from course_utils import _files
 from course_utils import pictures as course_pictures
-from course_utils.classifiers import Classifier, PlainNet
-from course_utils.pictures import DATA, DataError, data_folder
+from course_utils.classifiers import Classifier, chosen_device, load_from
+from course_utils.pictures import data_folder
 
 LETTERS = ("A", "B", "C", "D", "E", "F")
 """The networks on trial, the easiest case first."""
@@ -283,26 +282,17 @@ def load(letter: str, budget: int = BUDGET) -> Case:
     return case
 
 
-def load_network(name: str) -> Classifier:
-    """The classifier of a case, or the honest `CONTROL`, without a budget."""
+def load_network(name: str, device: str | torch.device | None = None) -> Classifier:
+    """The classifier of a case, or the honest `CONTROL`, without a budget.
+
+    device: where it computes; None leaves that to `classifiers.chosen_device`
+    """
     if name not in (*LETTERS, CONTROL):
         raise ValueError(f"There is no network {name!r} here: {', '.join(LETTERS)}, {CONTROL}.")
-    content = _read(f"{name}.safetensors")
-    description = _read_json(f"{name}.json")
-    try:
-        if hashlib.sha256(content).hexdigest() != description["sha256"]:
-            raise _data_error(f"{name}.safetensors", "damaged")
-        model = PlainNet(len(CLASSES), description["channels"], SIZE, description["head"])
-        model.load_state_dict(safetensors.torch.load(content))
-        mean, std = tuple(description["mean"]), tuple(description["std"])
-    except (KeyError, ValueError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise _data_error(f"{name}.json", "damaged") from error
-    title = name if name == CONTROL else f"network {name}"
-    card = _folder() / f"{name}.md"
-    layers = model.named_layers()
-    return Classifier(title, model, list(CLASSES), mean, std, SIZE, layers, card)
+    classifier = load_from(_folder(), name)
+    if name != CONTROL:
+        classifier.name = f"network {name}"
+    return classifier.to(device or chosen_device())
 
 
 @functools.lru_cache(maxsize=8)
@@ -593,29 +583,4 @@ def _folder() -> Path:
 
 
 def _sealed():
-    seals = _read_json("sealed.json")
-    if not isinstance(seals, dict) or not set(LETTERS) <= seals.keys():
-        raise _data_error("sealed.json", "damaged")
-    return seals
-
-
-def _read_json(name):
-    try:
-        return json.loads(_read(name))
-    except ValueError as error:
-        raise _data_error(name, "damaged") from error
-
-
-def _read(name):
-    try:
-        return (_folder() / name).read_bytes()
-    except OSError:
-        raise _data_error(name, "missing") from None
-
-
-def _data_error(name, what):
-    path = _folder() / name
-    command = f"git -C {path.parent} restore {path.name}"
-    if data_folder() == DATA:
-        command = f"git restore data/audit/{name} (in the course's folder)"
-    return DataError(f"{path} is {what}; restore it with: {command}")
+    return _files.read_json(_folder() / "sealed.json", LETTERS)

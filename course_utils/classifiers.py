@@ -15,19 +15,18 @@ import difflib
 import hashlib
 import http.client
 import importlib.util
-import json
+import os
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_utils.pictures import DATA, DataError, PictureError, data_folder
+from course_utils import _files
+from course_utils.pictures import DataError, PictureError, data_folder
 
 SHIPPED = (
     "look_alikes",
@@ -203,6 +202,8 @@ def load(name: str, device: str | torch.device | None = None) -> Classifier:
 
     `load("my_network.py")` runs a Python file of yours that makes a `classifier`, see `wrap`.
     ImageNet weights are downloaded by torchvision on first use and kept in its own folder.
+
+    device: where it computes, such as "cuda"; None leaves that to `chosen_device`
     """
     if name.startswith("imagenet:"):
         classifier = _load_imagenet(name.removeprefix("imagenet:"))
@@ -210,7 +211,25 @@ def load(name: str, device: str | torch.device | None = None) -> Classifier:
         classifier = _load_own(Path(name))
     else:
         classifier = _load_course_network(name)
-    return classifier if device is None else classifier.to(device)
+    return classifier.to(device or chosen_device())
+
+
+def chosen_device() -> torch.device:
+    """Where networks compute: what the environment variable COURSE_DEVICE says, or else the CPU.
+
+    COURSE_DEVICE=auto takes the accelerator of this computer (CUDA, Apple's MPS), if it has one;
+    "cuda", "mps" or "cpu" insist.
+    """
+    name = os.environ.get("COURSE_DEVICE") or "cpu"
+    if name == "auto":
+        present = torch.accelerator.is_available()
+        return torch.accelerator.current_accelerator() if present else torch.device("cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise ValueError(
+            f"COURSE_DEVICE={name} names no device: use auto, cuda, mps or cpu."
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -328,24 +347,16 @@ def save(
     """
     if model.head.out_features != len(classes):
         raise ValueError(f"{model.head.out_features} scores, but {len(classes)} names of classes.")
-    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    content = safetensors.torch.save(weights)
     description = {
         **facts,
         **model.settings,
-        "name": name,
         "classes": list(classes),
         "mean": [float(value) for value in mean],
         "std": [float(value) for value in std],
-        "sha256": hashlib.sha256(content).hexdigest(),
         "command": command,
         "seed": seed,
     }
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.safetensors").write_bytes(content)
-    text = json.dumps(description, indent=2, sort_keys=True) + "\n"
-    (folder / f"{name}.json").write_text(text, encoding="utf-8", newline="\n")
+    _files.write_network(Path(folder), name, model.state_dict(), description)
 
 
 # ---------------------------------------------------------------------------- course networks
@@ -362,22 +373,14 @@ def _load_course_network(name: str) -> Classifier:
             f"There is no network {name!r}. {_suggest(name, known)} "
             "Or any of torchvision's: 'imagenet:resnet18'."
         )
-    description = _read_description(_folder() / f"{name}.json")
-    content = _read(_folder() / f"{name}.safetensors")
-    if hashlib.sha256(content).hexdigest() != description["sha256"]:
-        raise _data_error(_folder() / f"{name}.safetensors", "damaged")
-    try:
-        model = PlainNet(
-            len(description["classes"]),
-            description["channels"],
-            description["size"],
-            description["head"],
-        )
-        model.load_state_dict(safetensors.torch.load(content))
-    except (ValueError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        # The weights are those that were saved, so it is the description that doesn't fit them.
-        raise _data_error(_folder() / f"{name}.json", "damaged") from error
-    card = _folder() / f"{name}.md"
+    return load_from(_folder(), name)
+
+
+def load_from(folder: Path, name: str) -> Classifier:
+    """The network that `save` wrote to a folder. Raises DataError if its files are damaged."""
+    needed = ("classes", "channels", "head", "mean", "std", "size")
+    model, description = _files.read_network(folder, name, _empty, needed)
+    card = folder / f"{name}.md"
     return Classifier(
         name=name,
         model=model,
@@ -390,31 +393,10 @@ def _load_course_network(name: str) -> Classifier:
     )
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise _data_error(path, "missing") from None
-    except OSError as error:
-        raise _data_error(path, f"not readable ({error.strerror})") from error
-
-
-def _read_description(path: Path) -> dict:
-    needed = {"classes", "channels", "head", "mean", "std", "size", "sha256"}
-    try:
-        description = json.loads(_read(path))
-    except ValueError as error:
-        raise _data_error(path, "damaged") from error
-    if not isinstance(description, dict) or not needed <= description.keys():
-        raise _data_error(path, "damaged")
-    return description
-
-
-def _data_error(path: Path, what: str) -> DataError:
-    command = f"git -C {path.parent} restore {path.name}"
-    if data_folder() == DATA:
-        command = f"git restore data/classifiers/{path.name} (in the course's folder)"
-    return DataError(f"{path} is {what}; restore it with: {command}")
+def _empty(description: dict) -> PlainNet:
+    """The network of a description, its weights not yet read."""
+    settings = (description[name] for name in ("channels", "size", "head"))
+    return PlainNet(len(description["classes"]), *settings)
 
 
 # ---------------------------------------------------------------------------- ImageNet networks

@@ -9,18 +9,14 @@ Each pair differs only in how it doubles the size of a map: unpooling with switc
 upsampling, transposed convolution or upsampling followed by a convolution.
 """
 
-import hashlib
-import json
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_utils import classifiers
-from course_utils.pictures import DATA, DataError, data_folder
+from course_utils import _files, classifiers
+from course_utils.pictures import data_folder
 
 SHIPPED = (
     "generator_transposed_3",
@@ -142,19 +138,15 @@ class Generator(nn.Module):
 # ---------------------------------------------------------------------------- files
 
 
-def load(name: str) -> Segmenter | Generator:
-    """A decoder by name (see SHIPPED), in eval mode with its weights frozen."""
+def load(name: str, device: str | torch.device | None = None) -> Segmenter | Generator:
+    """A decoder by name (see SHIPPED), in eval mode with its weights frozen.
+
+    device: where it computes; None leaves that to `classifiers.chosen_device`
+    """
     if name not in SHIPPED:
         raise ValueError(f"There is no decoder {name!r}. There are: {', '.join(SHIPPED)}.")
-    description, content = _read_files(name)
-    try:
-        network = _empty(description)
-        missing, unexpected = network.load_state_dict(safetensors.torch.load(content), strict=False)
-    except (KeyError, ValueError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        raise _data_error(_folder() / f"{name}.json", "damaged") from error
-    if unexpected or not all(key.startswith("encoder.") for key in missing):
-        raise _data_error(_folder() / f"{name}.json", "damaged")
-    return network.eval().requires_grad_(False)
+    network, _ = _files.read_network(_folder(), name, _empty, borrowed="encoder")
+    return network.eval().requires_grad_(False).to(device or classifiers.chosen_device())
 
 
 def save(network: Segmenter | Generator, folder: str | Path, name: str, **facts) -> None:
@@ -164,23 +156,10 @@ def save(network: Segmenter | Generator, folder: str | Path, name: str, **facts)
     `encoder`.
     """
     weights = {
-        key: value.detach().cpu().contiguous()
-        for key, value in network.state_dict().items()
-        if not key.startswith("encoder.")
+        key: value for key, value in network.state_dict().items() if not key.startswith("encoder.")
     }
-    content = safetensors.torch.save(weights)
-    description = {
-        **facts,
-        "name": name,
-        "kind": type(network).__name__.lower(),
-        **network.settings,
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.safetensors").write_bytes(content)
-    text = json.dumps(description, indent=2, sort_keys=True) + "\n"
-    (folder / f"{name}.json").write_text(text, encoding="utf-8", newline="\n")
+    description = {**facts, "kind": type(network).__name__.lower(), **network.settings}
+    _files.write_network(Path(folder), name, weights, description)
 
 
 def _empty(description):
@@ -193,30 +172,3 @@ def _empty(description):
 
 def _folder():
     return data_folder() / "decoders"
-
-
-def _read_files(name):
-    """The description of a decoder and the bytes of its weights, whose sum is checked."""
-    text, content = (_read(_folder() / f"{name}.{ending}") for ending in ("json", "safetensors"))
-    try:
-        description = json.loads(text)
-        expected = description["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise _data_error(_folder() / f"{name}.json", "damaged") from error
-    if hashlib.sha256(content).hexdigest() != expected:
-        raise _data_error(_folder() / f"{name}.safetensors", "damaged")
-    return description, content
-
-
-def _read(path):
-    try:
-        return path.read_bytes()
-    except OSError:
-        raise _data_error(path, "missing") from None
-
-
-def _data_error(path, what):
-    command = f"git -C {path.parent} restore {path.name}"
-    if data_folder() == DATA:
-        command = f"git restore data/decoders/{path.name} (in the course's folder)"
-    return DataError(f"{path} is {what}; restore it with: {command}")

@@ -122,7 +122,7 @@ def _manifest():
     try:
         changed = file.stat().st_mtime_ns
     except OSError:
-        raise DataError(_damage("manifest.csv", "missing")) from None
+        raise damage("manifest.csv", "missing") from None
     return _read_manifest(file, changed)
 
 
@@ -135,7 +135,7 @@ def _read_manifest(file, _changed):
     except (KeyError, ValueError, TypeError, csv.Error):
         found = ()
     if not found:
-        raise DataError(_damage("manifest.csv", "damaged"))
+        raise damage("manifest.csv", "damaged")
     return _Manifest(found)
 
 
@@ -270,15 +270,20 @@ def _checked_content(entry):
     try:
         content = (data_folder() / entry.path).read_bytes()
     except OSError:
-        raise DataError(_damage(entry.path, "missing")) from None
+        raise damage(entry.path, "missing") from None
     if hashlib.sha256(content).hexdigest() != entry.sha256:
-        raise DataError(_damage(entry.path, "damaged"))
+        raise damage(entry.path, "damaged")
     return content
 
 
-def _damage(path, what):
-    """The sentence for a file that is "missing" or "damaged", with the command that restores it."""
-    return f"{data_folder() / path} is {what}; restore it with: {_restore_command(path)}"
+def damage(path, what):
+    """The DataError for a file of the course that is `what` ("missing", "damaged").
+
+    path: as seen from the data folder. The message names the command that restores the file.
+    """
+    path = data_folder() / path
+    command = _restore_command(path.relative_to(data_folder()).as_posix())
+    return DataError(f"{path} is {what}; restore it with: {command}")
 
 
 def _restore_command(path):

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from course_utils import cam, gradients, incremental, occlusion, pictures, scores
+from course_utils import _files, cam, gradients, incremental, occlusion, pictures, scores
 from course_utils.classifiers import Classifier, PlainNet, load
 from course_utils.parts import KEY_PART
 
@@ -375,15 +375,7 @@ def load_record() -> dict:
     In each, scores[method][score] is a list with one number for each picture or scene.
     Raises DataError if the file is missing or damaged.
     """
-    path = pictures.data_folder() / "trial" / "record.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        what = "missing"
-    except ValueError:
-        what = "damaged"
-    command = f"git -C {path.parent} restore {path.name}"
-    raise pictures.DataError(f"{path} is {what}; restore it with: {command}")
+    return _files.read_json(pictures.data_folder() / "trial" / "record.json")
 
 
 def make_record() -> dict:

@@ -176,7 +176,7 @@ def test_bad_files_are_named_with_the_command_that_restores_them(folder, file, d
         load("small")
     message = str(error.value)
     assert f"{folder / file} is {what}" in message
-    assert message.endswith(f"git -C {folder} restore {file}")
+    assert message.endswith(f"git -C {folder.parent} restore classifiers/{file}")
 
 
 def test_a_shipped_network_without_files_is_missing_not_unknown(folder):
@@ -191,7 +191,6 @@ def test_a_shipped_network_without_files_is_missing_not_unknown(folder):
 def test_in_the_repository_the_command_is_short(monkeypatch, tmp_path):
     monkeypatch.delenv("COURSE_DATA", raising=False)
     monkeypatch.setattr("course_utils.pictures.DATA", tmp_path)
-    monkeypatch.setattr(classifiers, "DATA", tmp_path)
     with pytest.raises(DataError, match=r"git restore data/classifiers/tank_fair\.json"):
         load("tank_fair")
 

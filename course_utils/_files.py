@@ -1,0 +1,84 @@
+"""Networks of the course on disk: NAME.safetensors holds the weights, NAME.json describes them.
+
+The description names the SHA-256 sum of the weights, so damaged files are noticed and named.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import Tensor, nn
+
+from course_utils.pictures import DataError, damage
+
+
+def write_network(folder: Path, name: str, weights: Mapping[str, Tensor], description: dict):
+    """Writes the two files of a network. The same network gives the same bytes."""
+    kept = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
+    content = safetensors.torch.save(kept)
+    facts = {**description, "name": name, "sha256": hashlib.sha256(content).hexdigest()}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.safetensors").write_bytes(content)
+    text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
+    (folder / f"{name}.json").write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_network(
+    folder: Path,
+    name: str,
+    build: Callable[[dict], nn.Module],
+    needed: Collection[str] = (),
+    borrowed: str | None = None,
+) -> tuple[nn.Module, dict]:
+    """A network with its weights, and its description.
+
+    build:    makes the network from the description, its weights not yet read
+    needed:   what the description must hold
+    borrowed: the part of the network whose weights `build` knows, for they are not in the file
+    Raises DataError, which names the file that is missing or damaged.
+    """
+    described, weighed = folder / f"{name}.json", folder / f"{name}.safetensors"
+    description = read_json(described, {"sha256", *needed})
+    content = read_bytes(weighed)
+    if hashlib.sha256(content).hexdigest() != description["sha256"]:
+        raise damage(weighed, "damaged")
+    try:
+        network = build(description)
+        _fill(network, safetensors.torch.load(content), borrowed)
+    except DataError:  # of a file that `build` reads
+        raise
+    except (KeyError, ValueError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        # The weights are those that were saved, so it is the description that doesn't fit them.
+        raise damage(described, "damaged") from error
+    return network, description
+
+
+def _fill(network, weights, borrowed):
+    missing, unexpected = network.load_state_dict(weights, strict=False)
+    lacking = [key for key in missing if borrowed is None or not key.startswith(f"{borrowed}.")]
+    if lacking or unexpected:
+        raise ValueError(f"missing: {lacking}; unexpected: {unexpected}")
+
+
+def read_json(path: Path, needed: Collection[str] = ()) -> dict:
+    """The entries of a JSON file of the course; `needed` are those it must hold."""
+    try:
+        entries = json.loads(read_bytes(path))
+    except ValueError as error:
+        raise damage(path, "damaged") from error
+    if not isinstance(entries, dict) or not set(needed) <= entries.keys():
+        raise damage(path, "damaged")
+    return entries
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file of the course."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise damage(path, "missing") from None
+    except OSError as error:
+        raise damage(path, f"not readable ({error.strerror})") from error

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from course_utils._devices import computed_there
 from course_utils._networks import evaluating
 
 Box = tuple[int, int, int, int]
 """(top, left, bottom, right) in pixels; bottom and right are the first row and column outside."""
 
 
+@computed_there
 def record(model: nn.Module, layers: Mapping[str, nn.Module], x: Tensor) -> dict[str, Tensor]:
     """The outputs of some layers for x (N, 3, H, W), by name; without gradients.
 
@@ -104,6 +106,7 @@ def _geometry(name, layer):
     return dilation * (kernel - 1) + 1, stride, padding
 
 
+@computed_there
 def box_by_gradient(model: nn.Module, layer: nn.Module, row: int, column: int, x: Tensor) -> Box:
     """The pixels that a unit does see: where its gradient is not zero for some input of x.
 

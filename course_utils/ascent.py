@@ -27,6 +27,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from course_utils._devices import computed_there
+
 Target = int | tuple[int, int, int] | None
 """A class or channel; a unit (channel, row, column); or None, all of a layer."""
 
@@ -43,6 +45,7 @@ BLUR_EVERY = 4
 COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
 
+@computed_there
 def ascend(
     model: nn.Module,
     targets: Sequence[Target],
@@ -117,6 +120,7 @@ def ascend(
     return pictures, torch.stack([_as_pictures(frames[number], mean, std) for number in keep])
 
 
+@computed_there
 def target_scores(
     model: nn.Module, x: Tensor, targets: Sequence[Target], layer: nn.Module | None = None
 ) -> Tensor:

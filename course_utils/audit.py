@@ -27,9 +27,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from course_utils import _files
+from course_utils import _devices, _files
 from course_utils import pictures as course_pictures
-from course_utils.classifiers import Classifier, chosen_device, load_from
+from course_utils.classifiers import Classifier, load_from
 from course_utils.pictures import data_folder
 
 LETTERS = ("A", "B", "C", "D", "E", "F")
@@ -285,14 +285,14 @@ def load(letter: str, budget: int = BUDGET) -> Case:
 def load_network(name: str, device: str | torch.device | None = None) -> Classifier:
     """The classifier of a case, or the honest `CONTROL`, without a budget.
 
-    device: where it computes; None leaves that to `classifiers.chosen_device`
+    device: where it computes; None leaves that to COURSE_DEVICE, see `classifiers.load`
     """
     if name not in (*LETTERS, CONTROL):
         raise ValueError(f"There is no network {name!r} here: {', '.join(LETTERS)}, {CONTROL}.")
     classifier = load_from(_folder(), name)
     if name != CONTROL:
         classifier.name = f"network {name}"
-    return classifier.to(device or chosen_device())
+    return classifier.to(device or _devices.chosen_device())
 
 
 @functools.lru_cache(maxsize=8)

@@ -18,6 +18,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
+from course_utils._devices import computed_there
 from course_utils._networks import class_indices, evaluating
 
 Box = tuple[int, int, int, int]
@@ -28,6 +29,7 @@ EMPTY_BOX = (0, 0, 0, 0)
 # ---------------------------------------------------------------------------- maps
 
 
+@computed_there
 def cam(
     model: nn.Module, layer: nn.Module, head: nn.Linear, x: Tensor, target: int | Tensor
 ) -> Tensor:
@@ -58,6 +60,7 @@ def cam(
     return torch.einsum("nk,nkhw->nhw", chosen, activation.detach())
 
 
+@computed_there
 def grad_cam(
     model: nn.Module, layer: nn.Module, x: Tensor, target: int | Tensor, relu: bool = True
 ) -> Tensor:

@@ -15,7 +15,6 @@ import difflib
 import hashlib
 import http.client
 import importlib.util
-import os
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_utils import _files
+from course_utils import _devices, _files
 from course_utils.pictures import DataError, PictureError, data_folder
 
 SHIPPED = (
@@ -127,15 +126,14 @@ class Classifier:
                 module.inplace = False  # in-place ReLUs break hooks on the layer before them
 
     def preprocess(self, picture: Tensor) -> Tensor:
-        """What the network takes: x (N, 3, S, S), on its device.
+        """What the network takes: x (N, 3, S, S), on the picture's device.
 
         picture: (3, H, W) or (N, 3, H, W), floats in [0, 1]. Resized so that the shorter side fits,
         cropped around the centre, then normalized. A picture of S x S pixels is only normalized,
         unless the network was made for a crop (`resize`).
         """
         pictures = _checked(picture)
-        parameter = next(self.model.parameters())
-        pictures = pictures.to(parameter.device, parameter.dtype)
+        pictures = pictures.to(next(self.model.parameters()).dtype)
         pictures = _resize(pictures, self.resize or self.size, self.interpolation)
         pictures = _centre_crop(pictures, self.size)
         return (pictures - _per_channel(self.mean, pictures)) / _per_channel(self.std, pictures)
@@ -154,7 +152,7 @@ class Classifier:
         pictures = _checked(pictures)
         with torch.no_grad():
             parts = [self.model(self.preprocess(part)) for part in pictures.split(batch)]
-        return torch.cat(parts).to(pictures.device)
+        return torch.cat(parts)
 
     def predict(self, pictures: Tensor, batch: int = 32) -> Tensor:
         """The index of the highest score for each picture: (N,)."""
@@ -186,14 +184,11 @@ class Classifier:
         raise ValueError(f"{self.name} has no class {name!r}. {_suggest(name, self.classes)}")
 
     def to(self, device: str | torch.device) -> "Classifier":
-        """Move the network to a device, such as "cuda". Returns the classifier itself."""
-        try:
-            self.model.to(device)
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(
-                f"The device {str(device)!r} can't be used here ({reason}). Use 'cpu'."
-            ) from error
+        """Let the network compute on a device, such as "cuda". Returns the classifier itself.
+
+        Pictures and maps stay where they are, see `course_utils._devices`.
+        """
+        _devices.move(self.model, device)
         return self
 
 
@@ -203,7 +198,8 @@ def load(name: str, device: str | torch.device | None = None) -> Classifier:
     `load("my_network.py")` runs a Python file of yours that makes a `classifier`, see `wrap`.
     ImageNet weights are downloaded by torchvision on first use and kept in its own folder.
 
-    device: where it computes, such as "cuda"; None leaves that to `chosen_device`
+    device: where it computes, such as "cuda"; None: what the environment variable
+            COURSE_DEVICE says, or else the CPU
     """
     if name.startswith("imagenet:"):
         classifier = _load_imagenet(name.removeprefix("imagenet:"))
@@ -211,25 +207,7 @@ def load(name: str, device: str | torch.device | None = None) -> Classifier:
         classifier = _load_own(Path(name))
     else:
         classifier = _load_course_network(name)
-    return classifier.to(device or chosen_device())
-
-
-def chosen_device() -> torch.device:
-    """Where networks compute: what the environment variable COURSE_DEVICE says, or else the CPU.
-
-    COURSE_DEVICE=auto takes the accelerator of this computer (CUDA, Apple's MPS), if it has one;
-    "cuda", "mps" or "cpu" insist.
-    """
-    name = os.environ.get("COURSE_DEVICE") or "cpu"
-    if name == "auto":
-        present = torch.accelerator.is_available()
-        return torch.accelerator.current_accelerator() if present else torch.device("cpu")
-    try:
-        return torch.device(name)
-    except RuntimeError:
-        raise ValueError(
-            f"COURSE_DEVICE={name} names no device: use auto, cuda, mps or cpu."
-        ) from None
+    return classifier.to(device or _devices.chosen_device())
 
 
 @dataclass(frozen=True)

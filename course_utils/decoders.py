@@ -138,15 +138,12 @@ class Generator(nn.Module):
 # ---------------------------------------------------------------------------- files
 
 
-def load(name: str, device: str | torch.device | None = None) -> Segmenter | Generator:
-    """A decoder by name (see SHIPPED), in eval mode with its weights frozen.
-
-    device: where it computes; None leaves that to `classifiers.chosen_device`
-    """
+def load(name: str) -> Segmenter | Generator:
+    """A decoder by name (see SHIPPED), in eval mode with its weights frozen, on the CPU."""
     if name not in SHIPPED:
         raise ValueError(f"There is no decoder {name!r}. There are: {', '.join(SHIPPED)}.")
     network, _ = _files.read_network(_folder(), name, _empty, borrowed="encoder")
-    return network.eval().requires_grad_(False).to(device or classifiers.chosen_device())
+    return network.eval().requires_grad_(False)
 
 
 def save(network: Segmenter | Generator, folder: str | Path, name: str, **facts) -> None:
@@ -166,7 +163,7 @@ def _empty(description):
     """The network of a description, its weights not yet read."""
     if description["kind"] == "generator":
         return Generator(description["up"], description["dimensions"])
-    encoder = classifiers.load(description["encoder"]).model.features
+    encoder = classifiers.load(description["encoder"], "cpu").model.features
     return Segmenter(encoder, description["up"])
 
 

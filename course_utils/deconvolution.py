@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from course_utils._devices import computed_there
+
 # ---------------------------------------------------------------------------- one dimension
 
 
@@ -178,6 +180,7 @@ def deconvnet(
     return deconvnet_steps(network, layer, x, channel, rule)[-1][1]
 
 
+@computed_there
 @torch.no_grad()
 def deconvnet_steps(
     network: nn.Module, layer: nn.Module, x: Tensor, channel: int, rule: str = "deconvnet"

@@ -28,6 +28,7 @@ from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
 from tqdm.auto import tqdm
 
+from course_utils._devices import computed_there
 from course_utils._networks import evaluating
 
 BATCH = 8
@@ -56,6 +57,7 @@ def to_map(attributions: Tensor, how: str = "max") -> Tensor:
 # ---------------------------------------------------------------------------- one gradient
 
 
+@computed_there
 @torch.inference_mode(False)
 def saliency(
     model: nn.Module,
@@ -79,6 +81,7 @@ def saliency(
         )
 
 
+@computed_there
 def guided_backprop(
     model: nn.Module, x: Tensor, target: int | Tensor, batch: int = BATCH
 ) -> Tensor:
@@ -92,6 +95,7 @@ def guided_backprop(
     return _with_relu_rule(_Guided, model, x, target, batch)
 
 
+@computed_there
 def deconvnet(model: nn.Module, x: Tensor, target: int | Tensor, batch: int = BATCH) -> Tensor:
     """Saliency whose way back through a ReLU drops negative gradients only, (N, 3, H, W).
 
@@ -171,6 +175,7 @@ AVERAGES = {"signed": lambda g: g, "absolute": torch.abs, "squared": torch.squar
 """What `smoothgrad` averages: the gradients themselves, their absolute values or squares."""
 
 
+@computed_there
 @torch.inference_mode(False)
 def smoothgrad(
     model: nn.Module,
@@ -249,6 +254,7 @@ def quadrature(rule: str, steps: int) -> tuple[Tensor, Tensor]:
     raise ValueError(f"There is no rule {rule!r}; there are: {', '.join(RULES)}.")
 
 
+@computed_there
 @torch.inference_mode(False)
 def integrated_gradients(
     model: nn.Module,
@@ -286,6 +292,7 @@ def integrated_gradients(
     )  # fmt: skip
 
 
+@computed_there
 @torch.inference_mode(False)
 def expected_gradients(
     model: nn.Module,
@@ -334,6 +341,7 @@ def _stratified(count, samples, seed):
     return which[:samples], places[torch.randperm(samples, generator=generator)]
 
 
+@computed_there
 @torch.inference_mode(False)
 def score_change(model: nn.Module, x: Tensor, target: int | Tensor, baseline: Tensor) -> Tensor:
     """The score of each picture minus that of its baseline, (N,).

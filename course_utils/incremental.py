@@ -25,7 +25,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from course_utils import occlusion
+from course_utils import _devices, occlusion
+from course_utils._devices import computed_there
 from course_utils._networks import evaluating
 
 MOSTLY = 0.85
@@ -94,7 +95,7 @@ def trace(model: nn.Module) -> fx.GraphModule | None:
 
 def _obstacle(model, network):
     """Why windows would not give what the network gives, or ""."""
-    if model._forward_hooks or model._forward_pre_hooks:
+    if _devices.is_hooked(model):
         return "the network itself has hooks, which tracing leaves out"
     place = {node: number for number, node in enumerate(network.graph.nodes)}
     for node in network.graph.nodes:
@@ -194,6 +195,7 @@ class _Recorder(fx.Interpreter):
         return self.values[n]
 
 
+@computed_there
 def growth(model: nn.Module, x: Tensor, place: Tensor) -> list[tuple[str, tuple, tuple]]:
     """How the changed window of one occlusion (4,) grows -> [(layer, window, map size), ...].
 
@@ -416,7 +418,7 @@ def _layer(network, node):
     if node.op != "call_module":
         return None
     module = network.get_submodule(node.target)
-    return None if module._forward_hooks or module._forward_pre_hooks else module
+    return None if _devices.is_hooked(module) else module
 
 
 def _is_pointwise(node, layer):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 
+from course_utils._devices import computed_there
 from course_utils._networks import evaluating
 
 Measure = Callable[[Tensor, Tensor], Tensor]
@@ -178,6 +179,7 @@ def _outputs(model, x):
         return model(x)
 
 
+@computed_there
 def drops(
     model: nn.Module,
     x: Tensor,

@@ -4,7 +4,7 @@
     picture, label = test[0]
     entry = test.entries[0]                     # what the manifest says about that picture
     mask = load_mask(entry)                     # where its object is
-    mine = open_picture("holiday.jpg", size=128)
+    mine = open_picture("holiday.jpg", size=128)    # or "chelsea", or "article:zebra"
 
 Everywhere, `picture` is a float32 tensor (3, H, W) of red, green and blue in [0, 1], and `mask` is
 a bool tensor (H, W). Files are listed in `data/manifest.csv`; each is compared with the SHA-256
@@ -423,7 +423,8 @@ def _check_name(name, known, what):
 def open_picture(path, size=None):
     """Any picture: a file of your own, a scikit-image photo or a course picture.
 
-    path: a file, or a name from `PHOTOS`, or a name like "look_alikes/test/zebra/20003"
+    path: a file, or a name from `PHOTOS`, or a name like "look_alikes/test/zebra/20003", or
+          "article:zebra", one of the photographs that `course_utils.article` fetches
     size: the picture's largest centred square, scaled to `size` x `size` pixels; None leaves the
           picture as it is
 
@@ -447,12 +448,16 @@ def _read_image(path):
         return _decode_file(file)
     if str(path) in PHOTOS:
         return _decode_file(_photo_folder() / PHOTOS[str(path)])
+    if str(path).startswith("article:"):
+        from course_utils.article import photograph
+
+        return _decode_file(photograph(str(path).removeprefix("article:")))
     if str(path).startswith(tuple(SPLITS)):
         return _decode(find_entry(path))
     raise PictureError(
         f"There is no picture {str(path)!r}: give the path of a file (looking in {Path.cwd()}), or"
-        f" one of the names {', '.join(PHOTOS)}, or a course picture such as"
-        " look_alikes/test/zebra/20003."
+        f" one of the names {', '.join(PHOTOS)}, a course picture such as"
+        " look_alikes/test/zebra/20003, or a photograph that is fetched, such as article:zebra."
     )
 
 

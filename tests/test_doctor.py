@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from course_utils import pictures
 from course_utils.classroom import doctor
@@ -67,6 +68,21 @@ def test_a_pair_that_does_not_go_together(monkeypatch):
 
     monkeypatch.setattr("course_utils._torchvision.import_torchvision", fails)
     assert "undefined symbol" in str(trouble(doctor.torch_pair))
+
+
+def test_the_device_that_is_chosen(monkeypatch):
+    monkeypatch.delenv("COURSE_DEVICE", raising=False)
+    assert doctor.device().startswith("networks compute on cpu")
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda: torch.device("mps"))
+    assert doctor.device() == "networks compute on cpu; COURSE_DEVICE=auto would take mps"
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:77"])
+def test_a_device_that_can_not_be_used(monkeypatch, name):
+    monkeypatch.setenv("COURSE_DEVICE", name)
+    found = trouble(doctor.device)
+    assert f"COURSE_DEVICE={name}" in str(found) and "auto or cpu" in found.cure
 
 
 def test_damaged_data_is_named_with_the_command_that_restores_it(small_data):

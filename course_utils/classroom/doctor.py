@@ -114,8 +114,32 @@ def torch_pair() -> str:
             f"torch {torch.__version__} and the installed torchvision don't go together ({error})",
             "Install a pair of the same release: pip install torch==2.13.0 torchvision==0.28.0",
         ) from None
-    device = "CUDA" if torch.cuda.is_available() else "no GPU (none is needed)"
-    return f"torch {torch.__version__}, torchvision {torchvision.__version__}, {device}"
+    return f"torch {torch.__version__}, torchvision {torchvision.__version__}"
+
+
+def device() -> str:
+    """Where networks compute, and where they could."""
+    import torch
+
+    from course_utils._devices import chosen_device
+
+    try:
+        chosen = torch.empty(1, device=chosen_device()).device.type
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise Trouble(
+            f"COURSE_DEVICE={os.environ.get('COURSE_DEVICE')} can't be used ({_first(error)})",
+            "Set COURSE_DEVICE to auto or cpu, or unset it",
+        ) from None
+    if not torch.accelerator.is_available():
+        return f"networks compute on {chosen}; no GPU is here, and none is needed"
+    present = torch.accelerator.current_accelerator().type
+    if chosen == present:
+        return f"networks compute on {chosen}"
+    return f"networks compute on {chosen}; COURSE_DEVICE=auto would take {present}"
+
+
+def _first(error):
+    return str(error).splitlines()[0]
 
 
 def data() -> str:
@@ -217,6 +241,7 @@ CHECKS = {
     "Python": python,
     "packages": packages,
     "torch": torch_pair,
+    "device": device,
     "pictures": data,
     "networks": networks,
     "disk": disk,

@@ -5,15 +5,9 @@ slide each. A figure gets a slide of its own with the beginning of the paragraph
 the whole paragraph in the speaker's notes (press S). Cells of the type "skip" are left out.
 """
 
-import base64
-import hashlib
 import html
-import io
-import os
 import shutil
 import tarfile
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,13 +15,18 @@ import nbformat
 from bs4 import BeautifulSoup
 from pygments.formatters import HtmlFormatter
 
+from course_utils import _downloads
 from course_utils.classroom import UsageError, find_notebooks
 from course_utils.classroom.export import TEMPLATES, to_html
 from course_utils.classroom.site import title_of
+from course_utils.pictures import DataError
 
 REVEAL = "reveal.js-4.6.1"
 ADDRESS = f"https://registry.npmjs.org/reveal.js/-/{REVEAL}.tgz"
-SHA512 = "1CW0auaXNPmwmvQ7TwpszwVxMi2Xr5cTS3J3EBC/HHgbPF32Dn7aiu/LKWDOGjMbaDwKQiGmfqcoGQ74HUHCMw=="
+SHA512 = (
+    "d425b46ae69734f9b09af43b4f0a6ccf0571322d97af97134b72771010bf1c78"
+    "1b3c5df60e7eda8aefcb2960ce1a331b683c0a4221a67ea728190ef81d41c233"
+)
 ONLINE = "https://unpkg.com/reveal.js@4.6.1"
 
 WIDEST = 120
@@ -169,35 +168,20 @@ def _printed(text):
 
 def fetch_reveal() -> Path:
     """The folder of reveal.js in the user's cache, downloaded if it isn't there."""
-    cache = (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        / "what-does-the-network-see"
-    )
+    cache = _downloads.cache_folder()
     folder = cache / REVEAL
-    if (folder / "dist" / "reveal.js").exists():
-        return folder
-    archive = cache / f"{REVEAL}.tgz"
-    content = archive.read_bytes() if archive.exists() else _download(archive)
-    if base64.b64encode(hashlib.sha512(content).digest()).decode() != SHA512:
-        raise UsageError(f"{archive} is damaged or another version: delete it and try again.")
-    _unpack(content, folder)
+    if not (folder / "dist" / "reveal.js").exists():
+        try:
+            archive = _downloads.fetch(ADDRESS, f"sha512:{SHA512}", cache)
+        except DataError as error:
+            raise UsageError(str(error)) from None
+        _unpack(archive, folder)
     return folder
 
 
-def _download(archive):
-    try:
-        with urllib.request.urlopen(ADDRESS, timeout=60) as answer:
-            return answer.read()
-    except (urllib.error.URLError, OSError) as error:
-        raise UsageError(
-            f"reveal.js can't be downloaded here ({error}). Download {ADDRESS} and put it into"
-            f" {archive.parent}."
-        ) from None
-
-
-def _unpack(content, folder):
+def _unpack(path, folder):
     """What a deck needs, without sources and examples."""
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+    with tarfile.open(path) as archive:
         for member in archive.getmembers():
             name = member.name.removeprefix("package/")
             if member.isfile() and (

@@ -1,0 +1,104 @@
+"""Networks that compute on an accelerator while everything else stays where it is.
+
+Pictures, heat maps and masks live in main memory, where they are drawn, compared and scored. Only
+the network moves: it fetches what it is given and answers where it was asked, and gradients find
+the same way back. So no code of the course has to know where the network computes.
+"""
+
+import functools
+import os
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+
+def chosen_device() -> torch.device:
+    """Where networks compute: what the environment variable COURSE_DEVICE says, or else the CPU.
+
+    COURSE_DEVICE=auto takes the accelerator of this computer (CUDA, or Apple's MPS), if it has
+    one; cuda, mps and cpu insist. Raises ValueError for what names no device.
+    """
+    name = os.environ.get("COURSE_DEVICE") or "cpu"
+    if name == "auto":
+        present = torch.accelerator.is_available()
+        return torch.accelerator.current_accelerator() if present else torch.device("cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise ValueError(
+            f"COURSE_DEVICE={name} names no device: use auto, cuda, mps or cpu."
+        ) from None
+
+
+def move(model: nn.Module, device: str | torch.device) -> None:
+    """Moves a network to a device, and lets it answer from there whoever asks it.
+
+    Called with tensors of another device, the network or any of its layers returns its answer to
+    that device. What hooks see inside the network is on the network's device.
+    Raises ValueError for a device that can't be used here.
+    """
+    try:
+        model.to(device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"The device {str(device)!r} can't be used here ({reason}). Use 'cpu'."
+        ) from error
+    for module in model.modules():
+        if not hasattr(module, "_askers"):
+            module._askers = []  # where the calls that are going on came from
+            module.register_forward_pre_hook(_fetch, prepend=True)
+            module.register_forward_hook(_answer, prepend=True, always_call=True)
+
+
+def computed_there(function: Callable) -> Callable:
+    """A decorator for function(model, ...): all of it runs where `move` has put the model.
+
+    Tensors among the arguments are brought there, and those in the result back to where the first
+    of the arguments came from.
+    """
+
+    @functools.wraps(function)
+    def wrapper(model, *args, **options):
+        given = _first_device((args, options)) or torch.device("cpu")
+        if hasattr(model, "_askers"):
+            args, options = _to((args, options), _device_of(model))
+        return _to(function(model, *args, **options), given)
+
+    return wrapper
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether a module has forward hooks besides those of `move`, which change no values."""
+    hooks = {*module._forward_hooks.values(), *module._forward_pre_hooks.values()}
+    return not hooks <= {_fetch, _answer}
+
+
+def _first_device(values):
+    return next((leaf.device for leaf in tree_leaves(values) if isinstance(leaf, Tensor)), None)
+
+
+def _device_of(model):
+    """Where a network's weights are; None for one without any."""
+    weights = next(model.parameters(), None)
+    return None if weights is None else weights.device
+
+
+def _fetch(module, inputs):
+    """Before a layer runs: brings what it was given to its weights, if it has any."""
+    given, here = _first_device(inputs), _device_of(module)
+    away = given is not None and here is not None and given != here
+    module._askers.append(given if away else None)
+    return _to(inputs, here) if away else inputs
+
+
+def _answer(module, _inputs, output):
+    """After a layer ran, or failed: brings its answer to where the question came from."""
+    asker = module._askers.pop()
+    return None if asker is None else _to(output, asker)
+
+
+def _to(values, device):
+    return tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, values)

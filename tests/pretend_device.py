@@ -1,0 +1,139 @@
+"""An accelerator that isn't there: a torch device called "pretend", computed on the CPU.
+
+Like a GPU it refuses to mix its tensors with the CPU's in one operation, to draw from a generator
+of the CPU, and to become a numpy array. So what runs on it leaves no tensor on the wrong device.
+It can't show what differs on a real one: rounding, speed, operations that are not there.
+
+It uses torch's private way to write a device in Python, which older versions lack: AVAILABLE.
+"""
+
+from functools import partial
+
+import torch
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils import backend_registration
+from torch.utils._pytree import tree_leaves, tree_map
+
+AVAILABLE = hasattr(backend_registration, "_setup_privateuseone_for_python_backend")
+
+KEY = "PrivateUse1"  # what torch calls a device of somebody else
+MAY_MIX = {"_copy_from", "_copy_from_and_resize", "index", "index_put", "index_put_"}
+LEFT_TO_TORCH = {"_to_copy", "copy_", "copy", "lift", "lift_fresh"}
+
+_held = {}  # {where a pretended tensor's storage is: (the tensor of the CPU, a weak reference)}
+_registered = []  # torch forgets a registration when its library is deleted
+
+
+def register() -> None:
+    """Makes the device "pretend" known to torch, for the rest of this process."""
+    if _registered:
+        return
+    backend_registration._setup_privateuseone_for_python_backend("pretend", _module())
+    everything, operators = (
+        torch.library.Library("_", "IMPL"),
+        torch.library.Library("aten", "IMPL"),
+    )
+    _registered.extend((everything, operators))
+    everything.fallback(_compute, KEY)
+    for name in _composed():
+        base, _, overload = name.partition(".")
+        operator = getattr(getattr(torch.ops.aten, base), overload or "default")
+        operators.impl(name, partial(_compute, operator), KEY)
+
+
+def _module():
+    """What torch asks about the device."""
+
+    class Module(backend_registration._DummyBackendModule):
+        def get_rng_state(self, device=None):
+            return torch.zeros(1)
+
+        def set_rng_state(self, state, device=None):
+            pass
+
+        def manual_seed(self, seed):
+            pass
+
+        def synchronize(self, device=None):
+            pass
+
+    return Module()
+
+
+def _composed():
+    """Operators that torch would put together from others, with strides that we don't keep."""
+    has = torch._C._dispatch_has_kernel_for_dispatch_key
+    kinds = ("CompositeExplicitAutograd", "CompositeExplicitAutogradNonFunctional")
+    for full in torch._C._dispatch_get_all_op_names():
+        name = full.removeprefix("aten::")
+        if name == full or "imname" in name or name.split(".")[0] in LEFT_TO_TORCH:
+            continue
+        if any(has(full, kind) for kind in kinds) and not has(full, KEY):
+            yield name
+
+
+class PretendTensor(torch.Tensor):
+    """A tensor of the device; what it holds is on the CPU."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, held):
+        tensor = torch._C._acc.create_empty_tensor(held.shape, held.dtype)
+        tensor.__class__ = PretendTensor
+        return tensor
+
+    def __init__(self, held):
+        # torch copies tensors without their Python part, so what they hold is found by the storage
+        reference = StorageWeakRef(self.untyped_storage())
+        _held[reference.cdata] = held, reference
+        if len(_held) % 500 == 0:
+            for key in [key for key, (_, reference) in _held.items() if reference.expired()]:
+                del _held[key]
+
+    def __repr__(self):
+        return f"pretend {_on_cpu(self)}"
+
+    def __format__(self, how):
+        return format(_on_cpu(self).detach(), how)
+
+
+def _is_ours(value):
+    return isinstance(value, torch.Tensor) and value.device.type == "pretend"
+
+
+def _on_cpu(value):
+    return _held[value.untyped_storage()._cdata][0] if _is_ours(value) else value
+
+
+def _compute(operator, *args, **options):
+    """Runs an operator on the CPU, after the checks that a GPU would make."""
+    leaves = tree_leaves((args, options))
+    _refuse_a_mixture(operator, leaves)
+    name = operator.overloadpacket.__name__
+    if name == "_copy_from":
+        _on_cpu(args[1]).copy_(_on_cpu(args[0]))
+        return args[1]
+    if name == "view":  # what we hold may have other strides than torch thinks
+        return PretendTensor(_on_cpu(args[0]).reshape(args[1]))
+    if options.get("device") is not None:
+        options["device"] = torch.device("cpu")
+    changed = {id(_on_cpu(leaf)): leaf for leaf in leaves if _is_ours(leaf)}
+
+    def ours(value):
+        if not isinstance(value, torch.Tensor):
+            return value
+        same = changed.get(id(value))
+        return same if same is not None and same.shape == value.shape else PretendTensor(value)
+
+    return tree_map(ours, operator(*tree_map(_on_cpu, args), **tree_map(_on_cpu, options)))
+
+
+def _refuse_a_mixture(operator, leaves):
+    may_mix = operator.overloadpacket.__name__ in MAY_MIX
+    for leaf in leaves:
+        if isinstance(leaf, torch.Generator) and leaf.device.type == "cpu":
+            raise RuntimeError(f"{operator}: a generator of the CPU on another device")
+        foreign = isinstance(leaf, torch.Tensor) and not _is_ours(leaf)
+        if foreign and leaf.dim() and not may_mix:
+            raise RuntimeError(f"{operator}: tensors of the CPU and of another device")

@@ -15,6 +15,7 @@ import difflib
 import hashlib
 import http.client
 import importlib.util
+import traceback
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -290,7 +291,17 @@ def _load_own(path: Path) -> Classifier:
         raise ValueError(f"There is no file {path}.")
     spec = importlib.util.spec_from_file_location("own_network", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever can go wrong in a file of somebody else
+        where = [
+            f"line {t.lineno}"
+            for t in traceback.extract_tb(error.__traceback__)
+            if Path(t.filename).resolve() == path.resolve()
+        ]
+        raise ValueError(
+            f"{path}, {where[-1] if where else 'as a whole'}: {type(error).__name__}: {error}"
+        ) from error
     classifier = getattr(module, "classifier", None)
     if not isinstance(classifier, Classifier):
         raise ValueError(

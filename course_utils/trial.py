@@ -14,7 +14,7 @@ import argparse
 import copy
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -220,11 +220,16 @@ def heatmaps(
 
     Raises ValueError for an unknown name.
     """
+    check_names(names)
+    question = Question(classifier, images, targets, seed)
+    return {name: EVERYTHING[name](question).detach() for name in names}
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises ValueError for a name that is neither a method's nor a control's."""
     unknown = [name for name in names if name not in EVERYTHING]
     if unknown:
         raise ValueError(f"There is no method {unknown[0]!r}; there are: {', '.join(EVERYTHING)}.")
-    question = Question(classifier, images, targets, seed)
-    return {name: EVERYTHING[name](question).detach() for name in names}
 
 
 # ---------------------------------------------------------------------------- the jury

@@ -46,6 +46,14 @@ def test_some_methods_and_a_network_of_ones_own(tmp_path):
     assert "right <b>" not in page
 
 
+def test_what_a_network_has_no_map_for_is_left_out_with_the_reason(tmp_path):
+    (tmp_path / "own.py").write_text(NETWORK.replace("nn.ReLU()", "nn.GELU()"))
+    page = explain("chelsea", tmp_path / "p.html", str(tmp_path / "own.py")).read_text()
+    assert page.count("<figure") == 2 * (len(trial.METHODS) - 2 + 2)
+    assert "Left out: guided backprop. No ReLU ran" in page and "Left out: deconvnet." in page
+    assert "<tr><td>guided backprop</td>" not in page and "<tr><td>Grad-CAM</td>" in page
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [

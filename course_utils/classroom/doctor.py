@@ -160,7 +160,7 @@ def networks() -> str:
 
     try:
         for name in classifiers.SHIPPED:
-            classifiers.load(name)
+            classifiers.load(name, "cpu")
         for name in decoders.SHIPPED:
             decoders.load(name)
     except DataError as error:

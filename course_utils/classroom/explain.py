@@ -23,15 +23,15 @@ def explain(picture: str, out: Path, classifier: str = "look_alikes", methods=()
 
     methods: some of `trial.METHODS`; all of them by default. The controls are always there.
     """
-    network = load(classifier)
     chosen = [*(methods or trial.METHODS), *CONTROLS]
+    trial.check_names(chosen)
+    network = load(classifier)
     seen = network.undo_preprocess(network.preprocess(pictures.open_picture(picture)))
     top = network.top_k(seen[0], min(5, len(network.classes)))
     sections = []
     for label, _ in top[:2]:
-        target = torch.tensor([network.classes.index(label)])
-        maps = trial.heatmaps(network, seen, target, chosen)
-        figures = "".join(_figure(seen[0], name, maps[name][0], label) for name in chosen)
+        maps, reasons = _maps(network, seen, label, chosen)
+        figures = "".join(_figure(seen[0], name, maps[name], label) for name in maps)
         title = f"<h2>What speaks for {html.escape(_words(label))}</h2>"
         sections.append(f'{title}<div class="maps">{figures}</div>')
     rows = (f"<tr><td>{html.escape(_words(c))}</td><td>{p:.1%}</td></tr>" for c, p in top)
@@ -40,7 +40,8 @@ def explain(picture: str, out: Path, classifier: str = "look_alikes", methods=()
         "picture": _as_data(seen[0]),
         "top": "".join(rows),
         "sections": "".join(sections),
-        **_trust([name for name in chosen if name in trial.METHODS]),
+        "missing": "".join(f"<p>Left out: {html.escape(reason)}</p>" for reason in reasons),
+        **_trust([name for name in maps if name in trial.METHODS]),
     }
     page = (TEMPLATES / "explain.html").read_text(encoding="utf-8")
     for name, value in values.items():
@@ -54,6 +55,18 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 CONTROLS = ("edges", "saliency, untrained")
 """Shown beside the methods: what a map looks like that knows nothing of the network."""
+
+
+def _maps(network, seen, label, names):
+    """{name: the map (S, S) for a class}, and the reasons why other methods have none."""
+    target = torch.tensor([network.classes.index(label)])
+    maps, reasons = {}, []
+    for name in names:
+        try:
+            maps[name] = trial.heatmaps(network, seen, target, [name])[name][0]
+        except ValueError as error:  # such as guided backprop without a ReLU
+            reasons.append(f"{name}. {error}")
+    return maps, reasons
 
 
 def _words(label):

@@ -106,7 +106,12 @@ def _assigned_names(source):
 
 
 def _value(text):
-    """A parameter's value: what the text means in Python, or else the text itself."""
+    """A parameter's value: what the text means in Python, or else the text itself.
+
+    The name of a file becomes its whole path, because notebooks run in a folder of their own.
+    """
+    if Path(text).is_file():
+        return str(Path(text).resolve())
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

@@ -32,6 +32,22 @@ def nbgrader_data(cell):
     return data if isinstance(data, dict) and isinstance(data.get("grade_id"), str) else {}
 
 
+def answer_in(cell):
+    """The name of the exercise whose answer belongs into a code cell, or None."""
+    data = nbgrader_data(cell)
+    return data["grade_id"] if data.get("solution") and cell.cell_type == "code" else None
+
+
+def exercises_of(notebook):
+    """The exercises of a notebook, from their check cells: {name: points}."""
+    graded = [nbgrader_data(cell) for cell in notebook.cells]
+    return {
+        data["grade_id"].removeprefix("check_"): data.get("points", 0)
+        for data in graded
+        if data.get("grade") and not data.get("solution")
+    }
+
+
 def _find_notebook(name, known):
     stem = Path(name).name.removesuffix(".ipynb")
     if Path(name).suffix == ".ipynb" and Path(name).is_file():

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
 
 from course_utils.classroom import ROOT, UsageError
@@ -222,10 +223,13 @@ def _site(options):
 
 
 def _explain(options):
-    from course_utils.classroom.explain import explain_and_tell
+    from course_utils.classroom.explain import explain
 
     try:
-        return explain_and_tell(options.picture, options.out, options.classifier, options.methods)
+        started = time.monotonic()
+        page = explain(options.picture, options.out, options.classifier, options.methods)
+        print(f"{page} ({time.monotonic() - started:.0f} s)")
+        return 0
     except (ValueError, RuntimeError) as error:  # unknown names, bad pictures, missing weights
         raise UsageError(str(error)) from None
 

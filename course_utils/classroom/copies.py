@@ -12,16 +12,15 @@ import copy
 import datetime
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 
-from course_utils.classroom import nbgrader_data
+from course_utils.classroom import answer_in, nbgrader_data
+from course_utils.classroom.files import write_whole
 
 STUB = "# YOUR CODE HERE\nraise NotImplementedError()"
 
@@ -44,7 +43,7 @@ def update_copy(master: Path, folder: Path) -> Update:
     folder.mkdir(parents=True, exist_ok=True)
     path, fresh = folder / master.name, release(nbformat.read(master, as_version=4))
     if not path.exists():
-        write_notebook(fresh, path)
+        write_whole(path, _text_of(fresh))
         return Update(path, "new")
     try:
         old = read_copy(path)
@@ -95,7 +94,7 @@ def _replaced(path, notebook, doubt):
     if doubt:
         kept = _free_name(path)
         shutil.copy2(path, kept)
-    write_notebook(notebook, path)
+    write_whole(path, _text_of(notebook))
     return Update(path, "updated", kept, doubt)
 
 
@@ -107,25 +106,8 @@ def _free_name(path):
     return next(path.with_name(name) for name in names if not path.with_name(name).exists())
 
 
-def write_notebook(notebook, path: Path) -> None:
-    """Writes a notebook so that the file is at any moment either the old or the new one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(nbformat.writes(notebook))
-            file.write("\n")
-        if os.name == "posix":
-            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files for the owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _text_of(notebook):
+    return nbformat.writes(notebook) + "\n"
 
 
 # ---------------------------------------------------------------------------- releasing
@@ -189,17 +171,11 @@ def merge(old, fresh) -> tuple[nbformat.NotebookNode, str]:
     return merged, _doubt(old, merged, origin, answers)
 
 
-def _grade_id(cell):
-    """The name of the exercise that a cell holds the answer to, or None."""
-    data = nbgrader_data(cell)
-    return data["grade_id"] if data.get("solution") else None
-
-
 def _answers(old, origin):
     """The learner's solution cells that are no longer stubs, by grade_id; the first of several."""
     answers = {}
     for cell in old.cells:
-        name = _grade_id(cell)
+        name = answer_in(cell)
         if name and cell.cell_type == "code" and _is_changed(cell, origin):
             answers.setdefault(name, cell)
     return answers
@@ -211,8 +187,8 @@ def _is_changed(cell, origin):
 
 def _put_answers(merged, answers):
     for cell in merged.cells:
-        if _grade_id(cell) in answers:
-            cell.source = answers[_grade_id(cell)].source
+        if answer_in(cell) in answers:
+            cell.source = answers[answer_in(cell)].source
 
 
 def _put_own_cells(merged, old, origin):
@@ -249,11 +225,11 @@ def _keep_outputs(merged, old):
 def _doubt(old, merged, origin, answers):
     if not origin:
         return "it does not say which version of the course it came from"
-    names = [_grade_id(cell) for cell in old.cells if _grade_id(cell)]
+    names = [answer_in(cell) for cell in old.cells if answer_in(cell)]
     double = [name for name, count in Counter(names).items() if count > 1]
     if double:
         return f"the exercise {double[0]} is in it more than once"
-    offered = {_grade_id(cell) for cell in merged.cells}
+    offered = {answer_in(cell) for cell in merged.cells}
     gone = [name for name in answers if name not in offered]
     if gone:
         return f"the exercise {gone[0]} is no longer part of the course"

@@ -7,7 +7,6 @@ measured on the course's pictures and networks; the page says so.
 import base64
 import html
 import io
-import time
 from pathlib import Path
 
 import PIL.Image
@@ -16,6 +15,7 @@ from matplotlib import colormaps
 
 from course_utils import cam, pictures, trial
 from course_utils.classifiers import load
+from course_utils.classroom.files import fill
 
 
 def explain(picture: str, out: Path, classifier: str = "look_alikes", methods=()) -> Path:
@@ -35,23 +35,19 @@ def explain(picture: str, out: Path, classifier: str = "look_alikes", methods=()
         title = f"<h2>What speaks for {html.escape(_words(label))}</h2>"
         sections.append(f'{title}<div class="maps">{figures}</div>')
     rows = (f"<tr><td>{html.escape(_words(c))}</td><td>{p:.1%}</td></tr>" for c, p in top)
-    values = {
-        "title": html.escape(f"{Path(picture).name}, seen by {network.name}"),
-        "picture": _as_data(seen[0]),
-        "top": "".join(rows),
-        "sections": "".join(sections),
-        "missing": "".join(f"<p>Left out: {html.escape(reason)}</p>" for reason in reasons),
+    page = fill(
+        "explain.html",
+        title=html.escape(f"{Path(picture).name}, seen by {network.name}"),
+        picture=_as_data(seen[0]),
+        top="".join(rows),
+        sections="".join(sections),
+        missing="".join(f"<p>Left out: {html.escape(reason)}</p>" for reason in reasons),
         **_trust([name for name in maps if name in trial.METHODS]),
-    }
-    page = (TEMPLATES / "explain.html").read_text(encoding="utf-8")
-    for name, value in values.items():
-        page = page.replace("{{" + name + "}}", value)
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
     return out
 
-
-TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 CONTROLS = ("edges", "saliency, untrained")
 """Shown beside the methods: what a map looks like that knows nothing of the network."""
@@ -118,11 +114,3 @@ def _trust(methods):
 
 def _mean(values):
     return sum(values) / len(values)
-
-
-def explain_and_tell(picture, out, classifier, methods) -> int:
-    """`explain`, with a line that says where the page is and how long it took."""
-    started = time.monotonic()
-    page = explain(picture, out, classifier, methods)
-    print(f"{page} ({time.monotonic() - started:.0f} s)")
-    return 0

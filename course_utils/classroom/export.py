@@ -6,7 +6,6 @@ LaTeX where there is no network. Browsers draw MathML by themselves.
 
 import copy
 from html import escape
-from pathlib import Path
 
 from jinja2 import pass_context
 from latex2mathml.converter import convert
@@ -14,8 +13,7 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
-TEMPLATES = Path(__file__).resolve().parent / "templates"
-"""Templates for nbconvert; it finds "course" in there."""
+from course_utils.classroom.files import TEMPLATES
 
 
 class _Renderer(IPythonRenderer):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
-from course_utils.classroom import UsageError, find_notebooks, nbgrader_data
+from course_utils.classroom import UsageError, exercises_of, find_notebooks, nbgrader_data
 from course_utils.classroom.copies import read_copy
 from course_utils.exercises.engine.feedback import MIME, TITLES, hash_of_source
 
@@ -40,7 +40,7 @@ def progress(folder):
 
 def read_standings(master, path):
     """The standing of each exercise of a master in the learner's file `path` -> [Standing]."""
-    exercises = _exercises(nbformat.read(master, as_version=4))
+    exercises = exercises_of(nbformat.read(master, as_version=4)).items()
     try:
         notebook = read_copy(path)
     except FileNotFoundError:
@@ -48,16 +48,6 @@ def read_standings(master, path):
     except Exception:  # any damage to the file
         return [Standing(master.stem, name, "unreadable file", 0, p) for name, p in exercises]
     return [_standing(master.stem, notebook, name, points) for name, points in exercises]
-
-
-def _exercises(master):
-    """(name, points) of each exercise, from its check cell."""
-    graded = [nbgrader_data(cell) for cell in master.cells]
-    return [
-        (data["grade_id"].removeprefix("check_"), data["points"])
-        for data in graded
-        if data.get("grade") and not data.get("solution")
-    ]
 
 
 def _standing(stem, notebook, name, points):

@@ -20,7 +20,7 @@ from pathlib import Path
 import nbformat
 from tqdm import tqdm
 
-from course_utils.classroom import UsageError, find_notebooks, nbgrader_data
+from course_utils.classroom import UsageError, exercises_of, find_notebooks
 
 
 @dataclass
@@ -246,8 +246,7 @@ def count_checks(executed):
     """How many of a notebook's checks passed, such as "3/4"; "-" if it has none."""
     from course_utils.classroom.progress import saved_verdict
 
-    graded = [data for data in map(nbgrader_data, executed.cells) if data.get("grade")]
-    names = [data["grade_id"].removeprefix("check_") for data in graded]
+    names = exercises_of(executed)
     verdicts = [saved_verdict(executed, name) or {} for name in names]
     passed = sum(verdict.get("kind") == "passed" for verdict in verdicts)
     return f"{passed}/{len(names)}" if names else "-"

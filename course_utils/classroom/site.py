@@ -11,8 +11,9 @@ from pathlib import Path
 import nbformat
 from bs4 import BeautifulSoup
 
-from course_utils.classroom import UsageError, find_notebooks
-from course_utils.classroom.export import TEMPLATES, to_html
+from course_utils.classroom import NOTEBOOKS, UsageError, find_notebooks
+from course_utils.classroom.export import to_html
+from course_utils.classroom.files import fill
 
 
 def build_site(out: Path, executed: Path | None = None) -> Path:
@@ -21,7 +22,7 @@ def build_site(out: Path, executed: Path | None = None) -> Path:
     executed: a folder of executed notebooks, such as build/; by default the notebooks as they are
               in the repository, which keep the outputs of a complete run
     """
-    paths = find_notebooks(folder=executed) if executed else find_notebooks()
+    paths = find_notebooks(folder=executed or NOTEBOOKS)
     notebooks = {path.stem: nbformat.read(path, as_version=4) for path in paths}
     empty = [name for name, notebook in notebooks.items() if not _has_outputs(notebook)]
     if empty:
@@ -34,9 +35,8 @@ def build_site(out: Path, executed: Path | None = None) -> Path:
         page = to_html(notebook, titles[name], before=bar, after=bar)
         (out / f"{name}.html").write_text(page, encoding="utf-8")
         index += _entries(name, titles[name], page)
-    home = (TEMPLATES / "site" / "index.html").read_text(encoding="utf-8")
-    home = home.replace("{{contents}}", _contents(notebooks, titles))
-    home = home.replace("{{index}}", json.dumps(index, ensure_ascii=False).replace("<", "\\u003c"))
+    entries = json.dumps(index, ensure_ascii=False).replace("<", "\\u003c")
+    home = fill("site/index.html", contents=_contents(notebooks, titles), index=entries)
     (out / "index.html").write_text(home, encoding="utf-8")
     return out / "index.html"
 

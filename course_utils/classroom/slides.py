@@ -17,7 +17,8 @@ from pygments.formatters import HtmlFormatter
 
 from course_utils import _downloads
 from course_utils.classroom import UsageError, find_notebooks
-from course_utils.classroom.export import TEMPLATES, to_html
+from course_utils.classroom.export import to_html
+from course_utils.classroom.files import fill
 from course_utils.classroom.site import title_of
 from course_utils.pictures import DataError
 
@@ -68,17 +69,14 @@ def build_slides(names: list[str], out: Path, offline: bool = False) -> list[Pat
 
 def _page(notebook, reveal):
     columns = columns_of(notebook)
-    text = (TEMPLATES / "slides.html").read_text(encoding="utf-8")
     body = "\n".join(f"<section>{''.join(map(_section, column))}</section>" for column in columns)
-    values = {
-        "title": html.escape(title_of(notebook)),
-        "reveal": reveal,
-        "highlight": HtmlFormatter().get_style_defs(".reveal .highlight"),
-        "slides": body,
-    }
-    for name, value in values.items():
-        text = text.replace("{{" + name + "}}", value)
-    return text
+    return fill(
+        "slides.html",
+        title=html.escape(title_of(notebook)),
+        reveal=reveal,
+        highlight=HtmlFormatter().get_style_defs(".reveal .highlight"),
+        slides=body,
+    )
 
 
 def _section(slide):

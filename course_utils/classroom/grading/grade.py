@@ -20,8 +20,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from course_utils.classroom import UsageError
+from course_utils.classroom.files import write_whole
 from course_utils.classroom.grading import sandbox
-from course_utils.classroom.grading.reports import out_of, points, write_reports, write_safely
+from course_utils.classroom.grading.reports import out_of, points, write_reports
 from course_utils.classroom.grading.submissions import (
     BadSubmission,
     find_submissions,
@@ -63,7 +64,7 @@ def grade(
     bar = tqdm(total=len(found), initial=len(results), desc="grading", disable=None)
     with bar:
         for task, result in grader:
-            write_safely(_place(out, task), json.dumps(result))
+            write_whole(_place(out, task), json.dumps(result))
             results.append(result)
             bar.update()
     write_reports(results, out)

@@ -5,10 +5,10 @@ import hashlib
 import html
 import io
 import json
-import os
 import re
-import tempfile
 from pathlib import Path
+
+from course_utils.classroom.files import write_whole
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -33,13 +33,13 @@ def write_reports(results: list[dict], out: Path) -> None:
         scores.append([*facts, points(result), out_of(result), result["problem"], result["file"]])
         for e in result["exercises"]:
             exercises.append([*facts, e["exercise"], e["points"], e["out_of"], e["kind"]])
-    write_safely(out / "scores.csv", _csv(scores))
-    write_safely(out / "exercises.csv", _csv(exercises))
+    write_whole(out / "scores.csv", _csv(scores))
+    write_whole(out / "exercises.csv", _csv(exercises))
     slim = [{**r, "exercises": [_without_html(e) for e in r["exercises"]]} for r in results]
-    write_safely(out / "scores.json", json.dumps(slim, indent=1, ensure_ascii=False) + "\n")
+    write_whole(out / "scores.json", json.dumps(slim, indent=1, ensure_ascii=False) + "\n")
     for learner in {result["learner"] for result in results}:
         own = [result for result in results if result["learner"] == learner]
-        write_safely(out / "feedback" / f"{safe_name(learner)}.html", _page(learner, own))
+        write_whole(out / "feedback" / f"{safe_name(learner)}.html", _page(learner, own))
 
 
 def points(result: dict) -> int:
@@ -58,16 +58,6 @@ def safe_name(text: str) -> str:
     if simple == text:
         return simple
     return f"{simple}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
-
-
-def write_safely(path: Path, text: str) -> None:
-    """Writes a file so that it is at any moment either the old or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as file:
-        file.write(text)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
 
 
 def _without_html(exercise):

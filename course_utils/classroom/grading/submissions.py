@@ -16,7 +16,13 @@ from pathlib import Path
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
-from course_utils.classroom import UsageError, find_notebooks, nbgrader_data
+from course_utils.classroom import (
+    UsageError,
+    answer_in,
+    exercises_of,
+    find_notebooks,
+    nbgrader_data,
+)
 
 HELPER = "# helper"
 """First line of a learner's own cell that answers may use."""
@@ -55,15 +61,12 @@ class Master:
         return self.path.stem.split("_", 1)[1]
 
 
-def read_masters(folder: Path | None = None) -> dict[str, Master]:
+def read_masters() -> dict[str, Master]:
     """The course's notebooks that have exercises, by name."""
-    paths = find_notebooks(folder=folder) if folder else find_notebooks()
     masters = {}
-    for path in paths:
+    for path in find_notebooks():
         notebook = nbformat.read(path, as_version=4)
-        graded = [data for data in map(nbgrader_data, notebook.cells) if data.get("grade")]
-        points = {data["grade_id"].removeprefix("check_"): data["points"] for data in graded}
-        if points:
+        if points := exercises_of(notebook):
             masters[path.stem] = Master(path, notebook, points)
     return masters
 
@@ -190,7 +193,7 @@ def _grafted(master, notebook):
     answers, helpers = _answers(notebook), _helpers(notebook)
     cells = []
     for cell in master.notebook.cells:
-        name = _solution_name(cell)
+        name = answer_in(cell)
         if name:
             cells += [_analysed(source) for source in helpers.pop(name, [])]
             cells.append(_analysed(answers.get(name, [""])[0], name))
@@ -199,18 +202,13 @@ def _grafted(master, notebook):
     return cells
 
 
-def _solution_name(cell):
-    data = nbgrader_data(cell)
-    return data["grade_id"] if data.get("solution") and cell.cell_type == "code" else None
-
-
 def _helpers(notebook):
     """The sources of helper cells, by the answer that follows each: {exercise: [source, ...]}."""
     helpers, waiting = {}, []
     for cell in notebook.cells:
         if cell.cell_type == "code" and cell.source.lstrip().startswith(HELPER):
             waiting.append(cell.source)
-        name = _solution_name(cell)
+        name = answer_in(cell)
         if name:
             helpers.setdefault(name, []).extend(waiting)
             waiting = []

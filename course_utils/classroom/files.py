@@ -1,0 +1,38 @@
+"""Files that the classroom writes: whole or not at all, and pages from templates."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import jinja2
+
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+"""Pages with gaps; nbconvert finds its template "course" in there."""
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file, and its folder, so that it is at any moment either the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="\n") as file:
+            file.write(text)
+        if os.name == "posix":
+            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files for the owner alone
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def fill(template: str, **values: str) -> str:
+    """A page made of a template, such as "slides.html"; the values are HTML already."""
+    text = (TEMPLATES / template).read_text(encoding="utf-8")
+    gaps = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(text)
+    return gaps.render(values) + "\n"

@@ -18,6 +18,7 @@ from course_utils import (
     incremental,
     occlusion,
     pictures,
+    scores,
     search,
     trial,
 )
@@ -197,3 +198,16 @@ def test_every_technique_gives_the_same_and_brings_it_home(pair, picture, techni
     for here, there in zip(*(technique(network, x) for network in pair), strict=True):
         assert there.device.type == "cpu"
         assert largest_difference(here, there) < TOLERANCE
+
+
+# ---------------------------------------------------------------------------- half precision
+
+
+@pytest.mark.parametrize("method", ["saliency", "guided backprop", "Grad-CAM"])
+def test_half_precision_keeps_the_order_of_the_pixels(picture, method):
+    """float16, of which the benchmarks' README says so for all methods."""
+    full, half = load("look_alikes", "cpu"), load("look_alikes", "cpu")
+    half.model.half()
+    images, targets = picture[None], full.predict(picture)
+    maps = [trial.heatmaps(n, images, targets, [method])[method].float() for n in (full, half)]
+    assert scores.rank_correlation(maps[0][0], maps[1][0]) > 0.95

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from course_utils import gradients
+from course_utils._torchvision import import_torchvision
 from course_utils.classifiers import PlainNet
 from course_utils.deconvolution import (
     RELU_RULES,
@@ -268,6 +269,19 @@ def test_the_explicit_way_back_is_autograd_with_the_rule(features, rule):
     theirs = by_autograd(model, x.clone(), places) * peaks[:, None, None, None]
     assert peaks.min() > 0 and ours.abs().max() > 1e-3
     assert torch.allclose(ours, theirs, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg16"])
+def test_the_features_of_networks_of_torchvision_go_back_too(name):
+    network = getattr(import_torchvision().models, name)(weights=None)
+    features, x = network.features.eval().requires_grad_(False), torch.randn(1, 3, 96, 96)
+    layer = features[-2]
+    channel = live_channel(features[:-1], x)
+    ours = deconvnet(features, layer, x, channel, "gradient")
+    x.requires_grad_()
+    maps = features[:-1](x)[0, channel]
+    (theirs,) = torch.autograd.grad(maps.square().amax() / 2, x)
+    assert functional.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.9999
 
 
 @NETWORKS

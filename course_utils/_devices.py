@@ -46,6 +46,8 @@ def move(model: nn.Module, device: str | torch.device) -> None:
         raise ValueError(
             f"The device {str(device)!r} can't be used here ({reason}). Use 'cpu'."
         ) from error
+    if torch.device(device).type == "cpu":
+        return  # where everything else is
     for module in model.modules():
         if not hasattr(module, "_askers"):
             module._askers = []  # where the calls that are going on came from

@@ -117,6 +117,13 @@ def test_a_network_answers_where_it_was_asked(pair, picture):
 
 
 @needs_pretending
+def test_a_network_on_the_cpu_is_left_alone_and_one_that_returns_still_answers(picture):
+    assert not any(module._forward_hooks for module in load("tank_fair", "cpu").model.modules())
+    back = load("look_alikes", "pretend").to("cpu")
+    assert torch.equal(back.predict(picture), load("look_alikes", "cpu").predict(picture))
+
+
+@needs_pretending
 def test_gradients_come_back_too(pair, picture):
     found = []
     for network in pair:

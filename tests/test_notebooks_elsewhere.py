@@ -1,4 +1,4 @@
-"""Every notebook far from home: a network of torchvision, on an accelerator.
+"""Every notebook far from home: a photograph, a network of torchvision, an accelerator.
 
 The weights are made on the spot and lie where torchvision looks for them. The accelerator is the
 pretended one, as strict as a GPU about tensors on the wrong device; an old torch has only the CPU.
@@ -41,7 +41,9 @@ def environment(tmp_path_factory):
 def test_it_runs_to_its_end(stem, environment, tmp_path):
     if "occlusion" in stem:  # pretending would take minutes there; test_devices looks at occlusion
         environment = {**environment, "COURSE_DEVICE": "cpu"}
-    parameters = "-p CLASSIFIER imagenet:resnet18 -p QUICK True --jobs 1 --out".split()
+    parameters = (
+        "-p CLASSIFIER imagenet:resnet18 -p PICTURE chelsea -p QUICK True --jobs 1 --out".split()
+    )
     done = subprocess.run(
         [*COURSE, "run", stem, *parameters, str(tmp_path)],
         env=environment, capture_output=True, text=True,

@@ -4,7 +4,7 @@
 
 Each method's maps in float16 and in bfloat16 against those in float32, for the same pictures. A
 network gets half precision by `classifier.model.half()` or `classifier.model.bfloat16()`. On a CPU
-that is slower; it is meant for a GPU, which rounds in the same way.
+that is slower; it is meant for a GPU, whose sums may round a little differently.
 """
 
 import statistics

@@ -36,7 +36,8 @@ def move(model: nn.Module, device: str | torch.device) -> None:
     """Moves a network to a device, and lets it answer from there whoever asks it.
 
     Called with tensors of another device, the network or any of its layers returns its answer to
-    that device. What hooks see inside the network is on the network's device.
+    that device. What hooks see inside the network is on the network's device. CUDA's convolutions
+    get full precision, for this whole process, so that maps agree with the CPU's.
     Raises ValueError for a device that can't be used here.
     """
     try:
@@ -48,6 +49,9 @@ def move(model: nn.Module, device: str | torch.device) -> None:
         ) from error
     if torch.device(device).type == "cpu":
         return  # where everything else is
+    torch.backends.cudnn.allow_tf32 = (
+        False  # else CUDA convolves with 10 bits, not with float32's 23
+    )
     for module in model.modules():
         if not hasattr(module, "_askers"):
             module._askers = []  # where the calls that are going on came from

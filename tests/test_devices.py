@@ -117,6 +117,14 @@ def test_a_network_answers_where_it_was_asked(pair, picture):
 
 
 @needs_pretending
+def test_convolutions_keep_full_precision(monkeypatch):
+    pretend_device.register()
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    load("tank_fair", "pretend")
+    assert not torch.backends.cudnn.allow_tf32
+
+
+@needs_pretending
 def test_a_network_on_the_cpu_is_left_alone_and_one_that_returns_still_answers(picture):
     assert not any(module._forward_hooks for module in load("tank_fair", "cpu").model.modules())
     back = load("look_alikes", "pretend").to("cpu")

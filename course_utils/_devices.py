@@ -49,9 +49,7 @@ def move(model: nn.Module, device: str | torch.device) -> None:
         ) from error
     if torch.device(device).type == "cpu":
         return  # where everything else is
-    torch.backends.cudnn.allow_tf32 = (
-        False  # else CUDA convolves with 10 bits, not with float32's 23
-    )
+    torch.backends.cudnn.allow_tf32 = False  # or CUDA convolves with 10 of 23 bits
     for module in model.modules():
         if not hasattr(module, "_askers"):
             module._askers = []  # where the calls that are going on came from

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pooch
+import requests
+
 from course_utils.pictures import DataError
 
 TIMEOUT = 20
@@ -10,8 +13,6 @@ TIMEOUT = 20
 
 def cache_folder() -> Path:
     """Where fetched files are kept: the system's folder for caches, such as ~/.cache on Linux."""
-    import pooch  # here and below: only those who fetch pay for its import
-
     return pooch.os_cache("what-does-the-network-see")
 
 
@@ -22,9 +23,6 @@ def fetch(address: str, checksum: str, folder: Path) -> Path:
     Raises DataError, which says what to download by hand and where to put it. A damaged file is
     never kept.
     """
-    import pooch
-    import requests
-
     path = folder / address.rpartition("/")[2]
     by_hand = f"Download {address} and put it into {folder}."
     pooch.get_logger().setLevel("WARNING")
@@ -45,8 +43,6 @@ def fetch(address: str, checksum: str, folder: Path) -> Path:
 
 def _reason(error):
     """Why a download failed, in few words."""
-    import requests
-
     if isinstance(error, requests.HTTPError):
         return f"the server answers {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout):

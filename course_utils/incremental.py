@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from course_utils import _devices, occlusion
-from course_utils._devices import computed_there
+from course_utils import occlusion
+from course_utils._devices import computed_there, is_hooked
 from course_utils._networks import evaluating
 
 MOSTLY = 0.85
@@ -95,7 +95,7 @@ def trace(model: nn.Module) -> fx.GraphModule | None:
 
 def _obstacle(model, network):
     """Why windows would not give what the network gives, or ""."""
-    if _devices.is_hooked(model):
+    if is_hooked(model):
         return "the network itself has hooks, which tracing leaves out"
     place = {node: number for number, node in enumerate(network.graph.nodes)}
     for node in network.graph.nodes:
@@ -418,7 +418,7 @@ def _layer(network, node):
     if node.op != "call_module":
         return None
     module = network.get_submodule(node.target)
-    return None if _devices.is_hooked(module) else module
+    return None if is_hooked(module) else module
 
 
 def _is_pointwise(node, layer):

@@ -279,7 +279,8 @@ def _checked_content(entry):
 def damage(path, what):
     """The DataError for a file of the course that is `what` ("missing", "damaged").
 
-    path: as seen from the data folder. The message names the command that restores the file.
+    path: a whole path, or as seen from the data folder. The message names the command that
+    restores the file.
     """
     path = data_folder() / path
     command = _restore_command(path.relative_to(data_folder()).as_posix())

@@ -225,6 +225,14 @@ def test_parameters_are_checked_before_anything_runs(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_among_the_parameters_is_found_from_where_one_stands(tmp_path, monkeypatch):
+    notebook = write_notebook(tmp_path / "one.ipynb", "PICTURE = ''", tags=["parameters"])
+    (tmp_path / "photo.jpg").touch()
+    monkeypatch.chdir(tmp_path)
+    for text, value in (("photo.jpg", str(tmp_path / "photo.jpg")), ("x" * 5000, "x" * 5000)):
+        assert choose_parameters([notebook], {"PICTURE": text}) == {notebook: {"PICTURE": value}}
+
+
 @pytest.mark.parametrize("option", [["--jobs", "0"], ["--timeout", "-1"], ["--jobs", "many"]])
 def test_impossible_numbers_are_refused(option, capsys):
     with pytest.raises(SystemExit) as raised:

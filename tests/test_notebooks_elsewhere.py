@@ -39,7 +39,7 @@ def environment(tmp_path_factory):
 
 @pytest.mark.parametrize("stem", [path.stem for path in find_notebooks()])
 def test_it_runs_to_its_end(stem, environment, tmp_path):
-    if "occlusion" in stem:  # pretending would take minutes there; test_devices looks at occlusion
+    if "occlusion" in stem:  # pretending takes minutes; on_the_pretended_device has it
         environment = {**environment, "COURSE_DEVICE": "cpu"}
     parameters = (
         "-p CLASSIFIER imagenet:resnet18 -p PICTURE chelsea -p QUICK True --jobs 1 --out".split()

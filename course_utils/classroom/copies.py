@@ -176,7 +176,7 @@ def _answers(old, origin):
     answers = {}
     for cell in old.cells:
         name = answer_in(cell)
-        if name and cell.cell_type == "code" and _is_changed(cell, origin):
+        if name and _is_changed(cell, origin):
             answers.setdefault(name, cell)
     return answers
 

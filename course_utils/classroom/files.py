@@ -10,12 +10,15 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 """Pages with gaps; nbconvert finds its template "course" in there."""
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file, and its folder, so that it is at any moment either the old or the new one."""
+def write_whole(path: Path, text: str, errors: str = "strict") -> None:
+    """Writes a file, and its folder, so that it is at any moment either the old or the new one.
+
+    errors: what becomes of text that has no bytes, as for `open`
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="\n") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors=errors, newline="\n") as file:
             file.write(text)
         if os.name == "posix":
             os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files for the owner alone

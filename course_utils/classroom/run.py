@@ -110,7 +110,7 @@ def _value(text):
 
     The name of a file becomes its whole path, because notebooks run in a folder of their own.
     """
-    if Path(text).is_file():
+    if os.path.isfile(text):  # unlike Path's, it takes any text, however long
         return str(Path(text).resolve())
     try:
         return ast.literal_eval(text)

@@ -64,7 +64,7 @@ def grade(
     bar = tqdm(total=len(found), initial=len(results), desc="grading", disable=None)
     with bar:
         for task, result in grader:
-            write_whole(_place(out, task), json.dumps(result))
+            write_whole(_place(out, task), json.dumps(result), errors="replace")
             results.append(result)
             bar.update()
     write_reports(results, out)

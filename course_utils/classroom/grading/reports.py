@@ -33,13 +33,13 @@ def write_reports(results: list[dict], out: Path) -> None:
         scores.append([*facts, points(result), out_of(result), result["problem"], result["file"]])
         for e in result["exercises"]:
             exercises.append([*facts, e["exercise"], e["points"], e["out_of"], e["kind"]])
-    write_whole(out / "scores.csv", _csv(scores))
-    write_whole(out / "exercises.csv", _csv(exercises))
+    _write(out / "scores.csv", _csv(scores))
+    _write(out / "exercises.csv", _csv(exercises))
     slim = [{**r, "exercises": [_without_html(e) for e in r["exercises"]]} for r in results]
-    write_whole(out / "scores.json", json.dumps(slim, indent=1, ensure_ascii=False) + "\n")
+    _write(out / "scores.json", json.dumps(slim, indent=1, ensure_ascii=False) + "\n")
     for learner in {result["learner"] for result in results}:
         own = [result for result in results if result["learner"] == learner]
-        write_whole(out / "feedback" / f"{safe_name(learner)}.html", _page(learner, own))
+        _write(out / "feedback" / f"{safe_name(learner)}.html", _page(learner, own))
 
 
 def points(result: dict) -> int:
@@ -58,6 +58,11 @@ def safe_name(text: str) -> str:
     if simple == text:
         return simple
     return f"{simple}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
+
+
+def _write(path, text):
+    """Half a character, which a submission may hold, must not keep the others from their reports."""
+    write_whole(path, text, errors="replace")
 
 
 def _without_html(exercise):

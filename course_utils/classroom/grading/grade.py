@@ -22,7 +22,14 @@ from tqdm import tqdm
 from course_utils.classroom import UsageError
 from course_utils.classroom.files import write_whole
 from course_utils.classroom.grading import sandbox
-from course_utils.classroom.grading.reports import out_of, points, write_reports
+from course_utils.classroom.grading.records import (
+    NOTHING_TO_GRADE,
+    Limits,
+    Result,
+    Task,
+    Verdict,
+)
+from course_utils.classroom.grading.reports import write_reports
 from course_utils.classroom.grading.submissions import (
     BadSubmission,
     find_submissions,
@@ -42,8 +49,8 @@ def grade(
     jobs: int = 2,
     sandboxed: bool = True,
     scheduler: str = "",
-    limits: sandbox.Limits = sandbox.Limits(),  # noqa: B008 (it is frozen)
-) -> list[dict]:
+    limits: Limits = Limits(),  # noqa: B008 (it is frozen)
+) -> list[Result]:
     """Grades submissions and writes the reports into the folder `out` -> the results.
 
     places:    notebooks, or folders with one folder for each learner
@@ -64,7 +71,7 @@ def grade(
     bar = tqdm(total=len(found), initial=len(results), desc="grading", disable=None)
     with bar:
         for task, result in grader:
-            write_whole(_place(out, task), json.dumps(result), errors="replace")
+            write_whole(_place(out, task), result.to_json(), errors="replace")
             results.append(result)
             bar.update()
     write_reports(results, out)
@@ -87,16 +94,13 @@ def _task(path, learner, seed, sandboxed, limits):
         content, problem = read_bytes(path), ""
     except BadSubmission as error:
         content, problem = b"", str(error)
-    return {
-        "learner": learner, "file": path.name, "content": content, "problem": problem,
-        "seed": seed, "sandboxed": sandboxed, "limits": vars(limits),
-    }  # fmt: skip
+    return Task(learner, path.name, content, problem, seed=seed, sandboxed=sandboxed, limits=limits)
 
 
 def _place(out, task):
     """Where a submission's result is kept: another submission, another place."""
-    mark = hashlib.sha256(task["content"])
-    for part in (task["learner"], task["file"], task["problem"], str(task["seed"]), _version()):
+    mark = hashlib.sha256(task.content)
+    for part in (task.learner, task.file, task.problem, str(task.seed), _version()):
         mark.update(b"\0" + part.encode(errors="replace"))
     return out / "results" / f"{mark.hexdigest()[:32]}.json"
 
@@ -114,12 +118,12 @@ def _version():
 
 def _kept(out, task):
     try:
-        return json.loads(_place(out, task).read_text(encoding="utf-8"))
+        return Result.from_json(_place(out, task).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
 
-def _on_this_machine(tasks, jobs) -> Iterator[tuple[dict, dict]]:
+def _on_this_machine(tasks, jobs) -> Iterator[tuple[Task, Result]]:
     with ThreadPoolExecutor(max(1, jobs)) as pool, _stage():
         futures = {pool.submit(grade_one, task): task for task in tasks}
         try:
@@ -129,7 +133,7 @@ def _on_this_machine(tasks, jobs) -> Iterator[tuple[dict, dict]]:
             pool.shutdown(cancel_futures=True)
 
 
-def _on_a_cluster(tasks, address) -> Iterator[tuple[dict, dict]]:
+def _on_a_cluster(tasks, address) -> Iterator[tuple[Task, Result]]:
     """The same tasks as Dask's: a worker that dies costs nothing but time."""
     try:
         from distributed import Client, as_completed
@@ -149,19 +153,20 @@ def _on_a_cluster(tasks, address) -> Iterator[tuple[dict, dict]]:
 # ---------------------------------------------------------------------------- one submission
 
 
-def grade_one(task: dict) -> dict:
-    """Grades one submission -> a result that JSON can hold; never raises for what it contains."""
+def grade_one(task: Task) -> Result:
+    """Grades one submission; never raises for what it contains."""
     started = time.monotonic()
-    result = {"learner": task["learner"], "file": task["file"], "notebook": "", "exercises": []}
+    result = Result(task.learner, task.file, submitted=task.submitted)
     try:
-        if task["problem"]:
-            raise BadSubmission(task["problem"])
-        master, exercises = read_exercises(task["content"], _masters())
-        result |= {"notebook": master.path.stem, "problem": ""}
-        result["exercises"] = _verdicts(task, master, exercises)
+        if task.problem:
+            raise BadSubmission(task.problem)
+        master, exercises = read_exercises(task.content, _masters())
+        result.notebook = master.path.stem
+        result.exercises = _verdicts(task, master, exercises)
     except BadSubmission as error:
-        result["problem"] = str(error)
-    return result | {"seconds": round(time.monotonic() - started, 1)}
+        result.status, result.problem = NOTHING_TO_GRADE, str(error)
+    result.seconds = round(time.monotonic() - started, 1)
+    return result
 
 
 @lru_cache
@@ -172,23 +177,22 @@ def _masters():
 def _verdicts(task, master, exercises):
     """The feedback on each exercise, as data."""
     checks = all_checks()[master.module]
-    limits = sandbox.Limits(**task["limits"])
+    limits = task.limits
     running = [exercise for exercise in exercises if not exercise.problem]
     job = {"threads": 1, "seconds": limits.seconds, "exercises": {}}
     for exercise in running:
         with _judging:
-            probes = pickle.dumps(make_probes(checks[exercise.name].probes, task["seed"]))
+            probes = pickle.dumps(make_probes(checks[exercise.name].probes, task.seed))
         job["exercises"][exercise.name] = {
-            "name": exercise.name, "cells": exercise.cells, "probes": probes, "seed": task["seed"]
+            "name": exercise.name, "cells": exercise.cells, "probes": probes, "seed": task.seed
         }  # fmt: skip
-    bubblewrap = sandbox.find_bubblewrap() if task["sandboxed"] else None
+    bubblewrap = sandbox.find_bubblewrap() if task.sandboxed else None
     with _stage() as stage:
         sent = sandbox.run(pickle.dumps(job), len(running), stage, limits, bubblewrap)
     lines = _lines(sent)
     with _judging:
         return [
-            _as_data(_verdict(checks[e.name], e, lines.get(e.name), task["seed"]))
-            for e in exercises
+            _as_record(_verdict(checks[e.name], e, lines.get(e.name), task.seed)) for e in exercises
         ]
 
 
@@ -222,9 +226,15 @@ def _sentence(clause):
     return f"{clause[:1].upper()}{clause[1:]}{'' if clause.endswith('?') else '.'}"
 
 
-def _as_data(feedback):
-    data = {key: value for key, value in feedback.as_data().items() if key != "source"}
-    return data | {"message": feedback.message, "html": feedback.as_html()}
+def _as_record(feedback):
+    return Verdict(
+        feedback.exercise,
+        feedback.kind,
+        feedback.points,
+        feedback.out_of,
+        feedback.message,
+        feedback.as_html(),
+    )
 
 
 class _Stage:
@@ -260,12 +270,12 @@ def _stage():
 # ---------------------------------------------------------------------------- the summary
 
 
-def summarize(results: list[dict], out: Path) -> str:
+def summarize(results: list[Result], out: Path) -> str:
     """A few lines for the terminal."""
-    broken = [result for result in results if result["problem"]]
-    total = sum(points(result) for result in results)
-    most = sum(out_of(result) for result in results)
+    broken = [result for result in results if result.problem]
+    total = sum(result.points for result in results)
+    most = sum(result.out_of for result in results)
     lines = [f"{len(results)} submissions, {total} of {most} points; see {out / 'scores.csv'}"]
     for result in broken:
-        lines.append(f"not graded: {result['learner']}, {result['file']}: {result['problem']}")
+        lines.append(f"not graded: {result.learner}, {result.file}: {result.problem}")
     return "\n".join(lines)

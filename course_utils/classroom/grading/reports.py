@@ -6,9 +6,11 @@ import html
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from course_utils.classroom.files import write_whole
+from course_utils.classroom.grading.records import Result
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -20,36 +22,22 @@ img {{ max-width: 100% }}
 """
 
 
-def write_reports(results: list[dict], out: Path) -> None:
-    """Writes scores.csv, exercises.csv, scores.json and feedback/LEARNER.html.
-
-    results: as `grade.grade_one` returns them, one for each submission
-    """
-    results = sorted(results, key=lambda r: (r["learner"], r["notebook"], r["file"]))
-    scores = [["learner", "notebook", "points", "out_of", "problem", "file"]]
+def write_reports(results: list[Result], out: Path) -> None:
+    """Writes scores.csv, exercises.csv, scores.json and feedback/LEARNER.html."""
+    results = sorted(results, key=lambda r: (r.learner, r.notebook, r.file))
+    scores = [["learner", "notebook", "points", "out_of", "status", "problem", "file"]]
     exercises = [["learner", "notebook", "exercise", "points", "out_of", "verdict"]]
-    for result in results:
-        facts = [result["learner"], result["notebook"]]
-        scores.append([*facts, points(result), out_of(result), result["problem"], result["file"]])
-        for e in result["exercises"]:
-            exercises.append([*facts, e["exercise"], e["points"], e["out_of"], e["kind"]])
+    for r in results:
+        scores.append([r.learner, r.notebook, r.points, r.out_of, r.status, r.problem, r.file])
+        for e in r.exercises:
+            exercises.append([r.learner, r.notebook, e.exercise, e.points, e.out_of, e.kind])
     _write(out / "scores.csv", _csv(scores))
     _write(out / "exercises.csv", _csv(exercises))
-    slim = [{**r, "exercises": [_without_html(e) for e in r["exercises"]]} for r in results]
+    slim = [json.loads(_without_html(result).to_json()) for result in results]
     _write(out / "scores.json", json.dumps(slim, indent=1, ensure_ascii=False) + "\n")
-    for learner in {result["learner"] for result in results}:
-        own = [result for result in results if result["learner"] == learner]
+    for learner in {result.learner for result in results}:
+        own = [result for result in results if result.learner == learner]
         _write(out / "feedback" / f"{safe_name(learner)}.html", _page(learner, own))
-
-
-def points(result: dict) -> int:
-    """The points of a submission."""
-    return sum(exercise["points"] for exercise in result["exercises"])
-
-
-def out_of(result: dict) -> int:
-    """How many points its notebook has."""
-    return sum(exercise["out_of"] for exercise in result["exercises"])
 
 
 def safe_name(text: str) -> str:
@@ -61,12 +49,12 @@ def safe_name(text: str) -> str:
 
 
 def _write(path, text):
-    """Half a character, which a submission may hold, must not keep the others from their reports."""
+    """Half a character in a submission must not keep the others from their reports."""
     write_whole(path, text, errors="replace")
 
 
-def _without_html(exercise):
-    return {key: value for key, value in exercise.items() if key != "html"}
+def _without_html(result):
+    return replace(result, exercises=[replace(e, html="") for e in result.exercises])
 
 
 def _csv(rows):
@@ -87,11 +75,11 @@ def _harmless(value):
 def _page(learner, results):
     parts = []
     for result in results:
-        title = result["notebook"] or result["file"]
-        earned = f"{points(result)} of {out_of(result)} points" if result["exercises"] else ""
+        title = result.notebook or result.file
+        earned = f"{result.points} of {result.out_of} points" if result.exercises else ""
         parts.append(f"<h2>{html.escape(title)}</h2>\n<p>{earned}</p>")
-        if result["problem"]:
-            told = f"{result['file']}: {result['problem']}."
+        if result.problem:
+            told = f"{result.file}: {result.problem}."
             parts.append(f"<p><b>This file could not be graded.</b> {html.escape(told)}</p>")
-        parts += [exercise["html"] for exercise in result["exercises"]]
+        parts += [exercise.html for exercise in result.exercises]
     return PAGE.format(title=html.escape(f"Feedback for {learner}"), body="\n".join(parts))

@@ -16,11 +16,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import course_utils
 from course_utils.classroom import UsageError
+from course_utils.classroom.grading.records import Limits
 from course_utils.pictures import data_folder
 
 PACKAGE = Path(course_utils.__file__).resolve().parent
@@ -31,23 +31,6 @@ COURSE = "/course"
 
 LARGEST_RESULT = 200_000_000
 """Bytes that a run may send."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one submission may use."""
-
-    seconds: int = 20
-    """For each exercise."""
-    memory: int = 4_000_000_000
-    """Bytes of data of each process."""
-    processes: int = 200
-    folder: int = 64_000_000
-    """Bytes that may be written, all in memory."""
-
-    def total_seconds(self, exercises: int) -> int:
-        """For a whole run: start and imports, then every exercise to its limit."""
-        return 60 + self.seconds * exercises
 
 
 def find_bubblewrap() -> str:

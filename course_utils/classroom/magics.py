@@ -1,4 +1,4 @@
-"""Notebook cells as plain Python: %magics, !commands and questions? become statements that do nothing.
+"""Notebook cells as plain Python: %magics, !commands and questions? are taken out.
 
 IPython's own transformation is meant for people who wait for it: it raises on a wrong indentation
 and after 500 magics, and takes minutes for a megabyte. This one takes any text and time in

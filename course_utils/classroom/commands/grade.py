@@ -24,7 +24,14 @@ def add_arguments(parser):
         type=positive,
         default=20,
         metavar="SECONDS",
-        help="how long one exercise may take; 20 by default",
+        help="how long one exercise may compute; 20 by default",
+    )
+    parser.add_argument(
+        "--again",
+        nargs="?",
+        const="",
+        metavar="LEARNER",
+        help="grade again what was graded, of one learner or of all",
     )
     parser.add_argument(
         "--scheduler", default="", metavar="ADDRESS", help="let a Dask cluster do the work"
@@ -38,7 +45,7 @@ def add_arguments(parser):
 
 def work(options):
     from course_utils.classroom.grading import grade
-    from course_utils.classroom.grading.records import Limits
+    from course_utils.classroom.grading.records import GRADER_ERROR, Limits
 
     results = grade.grade(
         options.submissions,
@@ -46,7 +53,8 @@ def work(options):
         options.jobs,
         not options.no_sandbox,
         options.scheduler,
-        Limits(seconds=options.timeout),
+        Limits(seconds=options.timeout, waiting=5 * options.timeout),
+        options.again,
     )
     print(grade.summarize(results, options.out))
-    return 0
+    return 1 if any(result.status == GRADER_ERROR for result in results) else 0

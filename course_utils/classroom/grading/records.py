@@ -57,6 +57,10 @@ class Task:
     """Of the probes, this submission's own."""
     sandboxed: bool = True
     limits: Limits = Limits()
+    exercises: tuple[str, ...] = ()
+    """Only these are graded; all if there are none."""
+    hidden: tuple[str, ...] = ()
+    """Folders of the machine that asks, which nothing inside the sandbox may see."""
     version: str = ""
     """Of the course, as `version.course_version` gives it; another one must not grade this."""
 
@@ -67,8 +71,10 @@ class Task:
     def from_json(cls, text: str) -> "Task":
         """What `to_json` wrote; raises ValueError for anything else."""
         data = _read(cls, text)
-        content = base64.b64decode(data["content"], validate=True)
-        return cls(**data | {"content": content, "limits": Limits(**data["limits"])})
+        data["content"] = base64.b64decode(data["content"], validate=True)
+        data["limits"] = Limits(**data["limits"])
+        data |= {name: tuple(data[name]) for name in ("exercises", "hidden")}
+        return cls(**data)
 
 
 @dataclass
@@ -103,6 +109,8 @@ class Result:
     problem: str = ""
     """Why it is not graded, in one clause."""
     exercises: list[Verdict] = field(default_factory=list)
+    counted: bool = True
+    """False if a better or later file of the same learner and notebook counts instead."""
     notes: list[str] = field(default_factory=list)
     """What the learner should know about how the file was read, a sentence each."""
     submitted: float = 0.0
@@ -116,6 +124,7 @@ class Result:
 
     @property
     def points(self) -> float:
+        """So far as it could be graded."""
         return sum(verdict.points for verdict in self.exercises)
 
     @property

@@ -1,16 +1,17 @@
 """What a grading run leaves: scores as CSV and JSON, and each learner's feedback as HTML."""
 
 import csv
-import hashlib
 import html
 import io
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
 from course_utils.classroom.files import write_whole
-from course_utils.classroom.grading.records import Result
+from course_utils.classroom.grading.records import GRADED, GRADER_ERROR, Result
+from course_utils.classroom.grading.text import printable, safe_name
+
+__all__ = ["choose", "safe_name", "write_reports"]
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -23,14 +24,22 @@ img {{ max-width: 100% }}
 
 
 def write_reports(results: list[Result], out: Path) -> None:
-    """Writes scores.csv, exercises.csv, scores.json and feedback/LEARNER.html."""
-    results = sorted(results, key=lambda r: (r.learner, r.notebook, r.file))
+    """Writes scores.csv, exercises.csv, scores.json and feedback/LEARNER.html.
+
+    The CSV files have one row for each learner and notebook, or notebook and exercise: of several
+    files with the same notebook the best counts, of equals the latest. The others are in the JSON
+    and in the feedback. Where the grader failed, the points are left empty.
+    """
+    choose(results)
+    results.sort(key=lambda r: (r.learner, r.notebook, r.file))
     scores = [["learner", "notebook", "points", "out_of", "status", "problem", "file"]]
     exercises = [["learner", "notebook", "exercise", "points", "out_of", "verdict"]]
-    for r in results:
-        scores.append([r.learner, r.notebook, r.points, r.out_of, r.status, r.problem, r.file])
+    for r in filter(lambda result: result.counted, results):
+        points = "" if r.status == GRADER_ERROR else r.points
+        scores.append([r.learner, r.notebook, points, r.out_of, r.status, r.problem, r.file])
         for e in r.exercises:
-            exercises.append([r.learner, r.notebook, e.exercise, e.points, e.out_of, e.kind])
+            points = "" if e.kind == GRADER_ERROR else e.points
+            exercises.append([r.learner, r.notebook, e.exercise, points, e.out_of, e.kind])
     _write(out / "scores.csv", _csv(scores))
     _write(out / "exercises.csv", _csv(exercises))
     slim = [json.loads(_without_html(result).to_json()) for result in results]
@@ -40,17 +49,24 @@ def write_reports(results: list[Result], out: Path) -> None:
         _write(out / "feedback" / f"{safe_name(learner)}.html", _page(learner, own))
 
 
-def safe_name(text: str) -> str:
-    """A learner's name as a file name; different names stay different."""
-    simple = re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._")[:60] or "learner"
-    if simple == text:
-        return simple
-    return f"{simple}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
+def choose(results: list[Result]) -> None:
+    """Sets `counted`: one result for each learner and notebook, the best, of equals the latest.
+
+    An error of the grader counts only where nothing else does. A file whose notebook is not known
+    stands for itself.
+    """
+    best = {}
+    for result in results:
+        best.setdefault((result.learner, result.notebook or result.file), []).append(result)
+    for same in best.values():
+        chosen = max(same, key=lambda r: (r.status == GRADED, r.points, r.submitted, r.file))
+        for result in same:
+            result.counted = result is chosen
 
 
 def _write(path, text):
     """Half a character in a submission must not keep the others from their reports."""
-    write_whole(path, text, errors="replace")
+    write_whole(path, text, errors="backslashreplace")
 
 
 def _without_html(result):
@@ -67,19 +83,36 @@ def _csv(rows):
 
 
 def _harmless(value):
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _page(learner, results):
     parts = []
     for result in results:
-        title = result.notebook or result.file
-        earned = f"{result.points} of {result.out_of} points" if result.exercises else ""
-        parts.append(f"<h2>{html.escape(title)}</h2>\n<p>{earned}</p>")
+        title = html.escape(printable(result.notebook or result.file))
+        parts.append(f"<h2>{title}</h2>\n<p>{_earned(result, results)}</p>")
         if result.problem:
-            told = f"{result.file}: {result.problem}."
-            parts.append(f"<p><b>This file could not be graded.</b> {html.escape(told)}</p>")
+            parts.append(f"<p>{_problem(result)}</p>")
+        parts += [f"<p>{html.escape(note)}</p>" for note in result.notes]
         parts += [exercise.html for exercise in result.exercises]
-    return PAGE.format(title=html.escape(f"Feedback for {learner}"), body="\n".join(parts))
+    title = html.escape(f"Feedback for {printable(learner)}")
+    return PAGE.format(title=title, body="\n".join(parts))
+
+
+def _earned(result, results):
+    if not result.exercises or result.status == GRADER_ERROR:
+        return ""
+    earned = f"{result.points} of {result.out_of} points"
+    if sum(other.notebook == result.notebook for other in results) == 1:
+        return earned
+    file = html.escape(printable(result.file))
+    return f"{earned}, {file}; " + ("this file counts" if result.counted else "another file counts")
+
+
+def _problem(result):
+    told = html.escape(f"{printable(result.file)}: {printable(result.problem)}.")
+    if result.status == GRADER_ERROR:
+        return f"<b>The grader failed, which is not your fault.</b> {told}"
+    return f"<b>This could not be graded.</b> {told}"

@@ -12,7 +12,7 @@ import warnings
 LONGEST = 100_000
 """Characters of a cell that is looked at; a longer one comes back as it is."""
 
-MOST_PARSED = 3_000_000
+MOST_PARSED = 1_500_000
 """Characters that are parsed for one cell, at most, however many commands stand in it."""
 
 _COMMAND = re.compile(r"[ \t]*(%%?[A-Za-z_]|!|\?)")

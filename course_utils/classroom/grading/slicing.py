@@ -9,10 +9,14 @@ a cell, a plot, an installation or a mount of some drive, is never run.
 import ast
 import builtins
 import symtable
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from course_utils.classroom.magics import parse
+
+MOST = 3000
+"""Statements of a cell; what comes after them is not looked at."""
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _SHOWING = frozenset({"print", "display", "len", "repr", "type", "help", "dir", "vars", "id"})
@@ -50,7 +54,7 @@ def statements_of(source: str, cell: int = 0, is_course: bool = False) -> list[S
     tree = parse(source)
     if tree is None:
         return []
-    found = (_statement(node, cell, is_course) for node in tree.body)
+    found = (_statement(node, cell, is_course) for node in tree.body[:MOST])
     return [statement for statement in found if statement is not None]
 
 
@@ -121,9 +125,11 @@ def _its_own(node):
 
 
 def _augmented(node):
-    """The name whose old value `name += 1` needs."""
-    is_name = isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
-    return frozenset({node.target.id} if is_name else ())
+    """The names whose old values a statement needs, as `name += 1` does."""
+    if isinstance(node, _DEFINITIONS):
+        return frozenset()
+    added = (part.target for part in ast.walk(node) if isinstance(part, ast.AugAssign))
+    return frozenset(target.id for target in added if isinstance(target, ast.Name))
 
 
 def _changes(node, are_arguments_safe):
@@ -177,15 +183,17 @@ class _Slice:
     """Statements in the order of the notebook, and who makes and changes each name."""
 
     def __init__(self, statements, prefer_course):
-        self.prefer_course = prefer_course
+        self.statements = statements
         self.place = {statement: n for n, statement in enumerate(statements)}
-        self.makers, self.changers = {}, {}
+        self.makers, self.course_makers, self.changers = {}, {}, {}
         self.stars = [statement for statement in statements if statement.is_star]
-        for statement in statements:
+        for place, statement in enumerate(statements):
             for name in statement.binds:
-                self.makers.setdefault(name, []).append(statement)
+                self.makers.setdefault(name, []).append(place)
+                if prefer_course and statement.is_course:
+                    self.course_makers.setdefault(name, []).append(place)
             for name in statement.changes:
-                self.changers.setdefault(name, []).append(statement)
+                self.changers.setdefault(name, []).append(place)
 
     def up_to(self, targets):
         """Without recursion: names can need each other in chains of any length."""
@@ -204,22 +212,33 @@ class _Slice:
         return done
 
     def _behind(self, name, user):
-        """Who makes the name's value as `user` finds it, and who changes it in between."""
-        maker = self._maker(name, user)
+        """Who has to run so that `user` finds the name with its value.
+
+        That is who changed the value last, which in turn needs the changes before it and who made
+        it; or who made it, if nobody changed it.
+        """
+        place = self.place[user]
+        maker = self._maker(name, place)
         if maker is None:
             return [] if hasattr(builtins, name) else self.stars
-        if maker.is_import:  # what is done to modules, such as plt.show(), is done for its own sake
-            return [maker]
-        between = range(self.place[maker] + 1, self.place[user])
-        return [maker, *(s for s in self.changers.get(name, []) if self.place[s] in between)]
+        changer = _last_before(place, self.changers.get(name, []))
+        if self.statements[maker].is_import or changer is None or changer < maker:
+            return [self.statements[maker]]  # modules are changed for show, as by plt.show()
+        return [self.statements[changer]]
 
     def _maker(self, name, user):
         """The last before `user` that gives the name its value, or else the first after it."""
-        makers = [maker for maker in self.makers.get(name, []) if maker is not user]
-        if self.prefer_course:
-            makers = [maker for maker in makers if maker.is_course] or makers
-        before = [maker for maker in makers if self.place[maker] < self.place[user]]
-        return before[-1] if before else next(iter(makers), None)
+        makers = self.course_makers.get(name) or self.makers.get(name, [])
+        before = _last_before(user, makers)
+        if before is not None:
+            return before
+        return next((maker for maker in makers if maker > user), None)
+
+
+def _last_before(place, places):
+    """The last of ascending places that comes before this one, or None."""
+    number = bisect_left(places, place)
+    return places[number - 1] if number else None
 
 
 def as_source(source: str, statements: Iterable[Statement]) -> str:

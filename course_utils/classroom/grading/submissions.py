@@ -26,6 +26,9 @@ from course_utils.classroom.magics import parse, plain_python
 MOST_CELLS = 2000
 """Of a file; the course's own notebooks have 60."""
 
+MOST_CODE = 1_000_000
+"""Characters in all code cells of a file; what comes after them is not looked at."""
+
 MOST_STATEMENTS = 3000
 """In the learner's own cells together; what comes after them is not looked at."""
 
@@ -41,13 +44,13 @@ class Cell:
     source: str
     metadata: dict
     id: str = ""
+    is_too_long: bool = False
+    """Whether it is more code than is looked at."""
 
     @cached_property
     def code(self) -> str:
         """The source of a code cell as plain Python; "" for other cells and for giants."""
-        if self.cell_type != "code" or len(self.source) > LONGEST_CELL:
-            return ""
-        return plain_python(self.source)
+        return "" if self.cell_type != "code" or self.is_too_long else plain_python(self.source)
 
     @cached_property
     def is_stub(self) -> bool:
@@ -150,7 +153,13 @@ def read_cells(content: bytes) -> list[Cell]:
         raise BadSubmission("it is not of notebook format 4: save it again in JupyterLab")
     if len(cells) > MOST_CELLS:
         raise BadSubmission(f"it has more than {MOST_CELLS} cells")
-    return [_cell(cell) for cell in cells]
+    cells = [_cell(cell) for cell in cells]
+    left = MOST_CODE
+    for cell in cells:
+        if cell.cell_type == "code":
+            cell.is_too_long = len(cell.source) > min(left, LONGEST_CELL)
+            left -= len(cell.source)
+    return cells
 
 
 def _cell(data):
@@ -234,6 +243,8 @@ class _File:
         self.codes = [cell.code for cell in master.cells]
         self.own = {}
         """Statements of the learner's own cells, by the course's cell that they follow."""
+        self.analysed = {}
+        """The statements of a cell of the file, by the cell's identity."""
         self.answers = {name: [] for name in master.points}
         """The cells with answers, those of the surest kind last."""
         self._sort(cells)
@@ -250,7 +261,7 @@ class _File:
             for name in names:
                 self.answers[name].append(cell)
             if not names:
-                found = self._new_statements(cell, place)[:left]
+                found = self._new_statements(cell, place)[: max(0, left)]
                 left -= len(found)
                 self.own.setdefault(follows, []).extend(found)
 
@@ -274,8 +285,11 @@ class _File:
         return [] if is_the_courses else [n for n in _functions(cell) if n in self.answers]
 
     def _statements(self, cell):
-        self.codes.append(cell.code)
-        return slicing.statements_of(cell.code, len(self.codes) - 1)
+        if id(cell) not in self.analysed:
+            number = len(self.codes)
+            self.codes.append(cell.code)
+            self.analysed[id(cell)] = slicing.statements_of(cell.code, number)
+        return self.analysed[id(cell)]
 
     def exercise(self, name: str) -> Exercise:
         """What there is to run for one exercise."""
@@ -283,8 +297,9 @@ class _File:
         if not answers:
             return Exercise(name, problem="its cell is not in the file")
         exercise = Exercise(name, answer=answers[-1].source)
-        if all(len(cell.source) > LONGEST_CELL for cell in answers):
-            exercise.problem = f"its cell is longer than {LONGEST_CELL:,} characters"
+        if all(cell.is_too_long for cell in answers):
+            limits = f"{LONGEST_CELL:,} characters, or the file's code than {MOST_CODE:,}"
+            exercise.problem = f"its cell is longer than {limits}"
             exercise.answer = ""
         elif all(cell.is_stub for cell in answers):
             exercise.is_untouched = True
@@ -297,9 +312,9 @@ class _File:
         different = {cell.code.strip() or cell.source: cell for cell in self.answers[name]}
         cells = list(different.values())
         for is_better in (
-            lambda cell: name in _bound(cell),
+            lambda cell: any(name in statement.binds for statement in self._statements(cell)),
             lambda cell: not cell.is_stub,
-            lambda cell: len(cell.source) <= LONGEST_CELL,
+            lambda cell: not cell.is_too_long,
         ):
             cells = [cell for cell in cells if is_better(cell)] or cells
         return cells[-MOST_ANSWERS:]
@@ -351,11 +366,6 @@ class _File:
 
     def _is_the_learners_own(self, statement):
         return any(statement in own for own in self.own.values())
-
-
-def _bound(cell):
-    """The names that a cell gives values."""
-    return {name for s in slicing.statements_of(cell.code) for name in s.binds}
 
 
 def _targets(name, statements):

@@ -115,7 +115,8 @@ def change_cells(cells, dice):
     place = dice.randrange(len(cells)) if cells else 0
     action = dice.choice(("twice", "gone", "shuffled", "backwards", "many"))
     if not cells or action == "many":
-        cells += [{"cell_type": "code", "source": "x = 1", "metadata": {}}] * dice.choice((9, 2500))
+        for _ in range(dice.choice((9, 2500))):
+            cells.append({"cell_type": "code", "source": "x = 1", "metadata": {}})
     elif action == "twice":
         cells.insert(dice.randrange(len(cells)), json.loads(json.dumps(cells[place])))
     elif action == "gone":

@@ -158,7 +158,7 @@ def read_cells(content: bytes) -> list[Cell]:
     for cell in cells:
         if cell.cell_type == "code":
             cell.is_too_long = len(cell.source) > min(left, LONGEST_CELL)
-            left -= len(cell.source)
+            left -= 0 if cell.is_too_long else len(cell.source)
     return cells
 
 

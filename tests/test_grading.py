@@ -154,20 +154,18 @@ GOOD = {
 }
 """What right answers may do besides."""
 
-SIDE_EFFECTS = {
-    "hides a side effect in the engine": (
+HIDING = {
+    "guided_rule": (
         "import course_utils.exercises.engine.calls as calls\n"
         "calls._first_change = lambda *a: ''\n"
-        "calls.difference = lambda *a, **k: None\n",
-        "values.add_(1)",
+        "calls.difference = lambda *a, **k: None\n"
+        "before = values.clone()\n"
+        "values.add_(1)\n"
+        "values = before"
     ),
-    "hides a side effect in torch": (
-        "import torch\ntorch.equal = lambda *a: True\n"
-        "torch.Tensor.requires_grad_ = lambda self, *a: self\n",
-        "",
-    ),
+    LAST: "import torch\ntorch.equal = lambda *a: True",
 }
-"""Code before a right answer, and in it, that changes what it must not, and hides it."""
+"""What hides, within right answers, that they change what they must not."""
 
 
 def packed(bodies, port):
@@ -191,11 +189,8 @@ def good_book():
 
 def hiding_book():
     book = solved(STEM)
-    before, inside = SIDE_EFFECTS["hides a side effect in the engine"]
-    put_into(book, "guided_rule", inside)
-    cell_of(book, "guided_rule").source = before + cell_of(book, "guided_rule").source
-    before, _ = SIDE_EFFECTS["hides a side effect in torch"]
-    cell_of(book, LAST).source = before + cell_of(book, LAST).source
+    for exercise, extra in HIDING.items():
+        put_into(book, exercise, extra)
     return book
 
 
@@ -347,7 +342,7 @@ def test_a_bad_answer_gets_nothing_and_the_reason(graded, what):
     found = verdict(result, name)
     assert result.status == GRADED and found.points == 0 and found.kind != "passed"
     assert found.message and BAD[what][1] in found.message
-    assert len(found.message) < 4000 and "{9}{9}" not in found.message.replace("{9}" * 99, "")
+    assert len(found.message) < 4000
 
 
 def test_bad_answers_cost_the_one_beside_them_nothing(graded):
@@ -372,7 +367,7 @@ def test_a_right_answer_may_print_log_write_and_leave_something_running(graded):
 
 def test_side_effects_can_not_be_hidden_in_other_modules(graded):
     result = graded[0]["hiding"]
-    assert {e.exercise for e in result.exercises if not e.points} == {"guided_rule", LAST}
+    assert {e.exercise for e in result.exercises if not e.points} == set(HIDING)
     assert verdict(result, "guided_rule").kind == "changed input"
     assert "it replaced torch.equal" in verdict(result, LAST).message
 
@@ -628,6 +623,7 @@ def test_a_disk_that_fills_up_in_the_middle_is_no_traceback(three, tmp_path, mon
 
 
 def test_without_a_sandbox_it_works_only_when_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(grade, "_rehearse", lambda *_: None)
     (tmp_path / "in").mkdir()
     shutil.copy(master("08_gradient_ascent"), tmp_path / "in")
     monkeypatch.setattr(shutil, "which", lambda name: None)
@@ -638,7 +634,8 @@ def test_without_a_sandbox_it_works_only_when_told(tmp_path, monkeypatch):
 
 
 @needs_sandbox
-def test_the_command_and_known_mistakes(tmp_path, capsys):
+def test_the_command_and_known_mistakes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(grade, "rehearse", lambda *_: None)
     book = solved("09_dataset_search")
     body = "values, places = maps.flatten(2).max(dim=2)\n"
     body += "return values, places % maps.shape[3], places // maps.shape[3]"

@@ -39,6 +39,7 @@ def main():
     forked.adopt_orphans()
     forked.keep_private()
     bounds = forked.Bounds(**job["bounds"], bytes=MOST)
+    before, most = _written(), job["folder"] or math.inf
     _say(results, {"ready": True})
     for key, exercise in job["exercises"].items():
         _say(results, {"begins": key})
@@ -46,10 +47,10 @@ def main():
             lambda exercise=exercise: _outcomes(exercise),
             bounds,
             private=[results],
-            is_too_much=lambda: _written() > (job["folder"] or math.inf),
+            is_too_much=lambda: _written()[0] > most,
         )
         _say(results, {"ended": key, "how": ending.how, "cpu": ending.cpu}, ending.content)
-        if not forked.is_alone():
+        if not forked.is_alone() or (job["folder"] and _written() != before):
             break  # what it left behind ends with this run; the others get another one
 
 
@@ -65,9 +66,10 @@ def _silence():
 
 
 def _written():
-    """Bytes in the folders that can be written to."""
+    """(bytes, number of files) in the folders that can be written to."""
     places = [os.statvfs(place) for place in ("/tmp", "/dev/shm")]
-    return sum((place.f_blocks - place.f_bfree) * place.f_frsize for place in places)
+    size = sum((place.f_blocks - place.f_bfree) * place.f_frsize for place in places)
+    return size, sum(place.f_files - place.f_ffree for place in places)
 
 
 def _prepare(imports):

@@ -29,16 +29,15 @@ class Limits:
     seconds: int = 20
     """CPU time of each exercise."""
     waiting: int = 100
-    """Seconds on the clock for each exercise, for an answer that sleeps or waits."""
+    """Seconds on the clock for each exercise, for an answer that sleeps or waits.
+
+    Those in which the machine was busy with something else don't count.
+    """
     memory: int = 4_000_000_000
     """Bytes of data, of each process and, where control groups can be had, of all together."""
     processes: int = 200
     folder: int = 64_000_000
     """Bytes that may be written, all in memory."""
-
-    def total_seconds(self, exercises: int) -> int:
-        """On the clock, for a whole run: start and imports, then every exercise to its limit."""
-        return 120 + self.waiting * exercises
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ class _Conversation:
             patience = START
             while header := frames.read(patience):
                 self._hear(json.loads(header[0]), header[1])
-                patience = self.limits.waiting + SLACK
+                patience = forked.MOST_DELAY * self.limits.waiting + SLACK
         except (ValueError, KeyError, TypeError):  # cut off in the middle of a frame
             pass
         finally:

@@ -42,8 +42,8 @@ MEMORY = 6_000_000_000
 LARGEST_RESULT = 50_000_000
 """Bytes of a result; with all its pictures it has a few hundred thousand."""
 
-MOST_EXERCISES = 20
-"""Of one notebook, for the clock."""
+MOST_RUNS = 30
+"""Of exercises, each to its limit, for the clock: a few dozen for a whole notebook."""
 
 WELL_KNOWN = (
     "IPython", "PIL", "captum", "course_utils", "ipywidgets", "matplotlib", "numpy", "scipy",
@@ -84,7 +84,7 @@ def masters() -> dict[str, Master]:
 def graded_apart(task: Task, stage: Path) -> Result:
     """The result of `graded`, which runs in a process of its own."""
     seconds = task.limits.seconds
-    clock = 3 * task.limits.total_seconds(MOST_EXERCISES) + 10 * CPU_SECONDS
+    clock = MOST_RUNS * (task.limits.waiting + sandbox.START) + CPU_SECONDS
     bounds = forked.Bounds(CPU_SECONDS + seconds, clock, LARGEST_RESULT, MEMORY)
     started = time.monotonic()
     ending = forked.run(lambda: graded(task, stage).to_json().encode(), bounds)

@@ -10,7 +10,7 @@ import hmac
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -55,6 +55,7 @@ def grade(
     scheduler: str = "",
     limits: Limits = Limits(),  # noqa: B008 (it is frozen)
     again: str | None = None,
+    report: Callable[[list[Result], Path], None] = write_reports,
 ) -> list[Result]:
     """Grades submissions and writes the reports into the folder `out` -> the results.
 
@@ -63,6 +64,7 @@ def grade(
     sandboxed: False runs learners' code with all your rights
     scheduler: the address of a Dask scheduler, which then does the work
     again:     a learner whose submissions are graded though they were; EVERYBODY: all of them
+    report:    writes the reports, and may change the list of results that is returned
 
     Raises UsageError where nothing can be graded: no submissions, no sandbox, no room.
     """
@@ -80,7 +82,7 @@ def grade(
                 run.keep(task, result)
                 results.append(result)
                 bar.update()
-        write_reports(results, out)
+        report(results, out)
     return results
 
 

@@ -13,13 +13,25 @@ from dataclasses import asdict, dataclass, field, fields
 GRADED = "graded"
 NOTHING_TO_GRADE = "nothing to grade"
 GRADER_ERROR = "grader error"
+MISSING = "missing"
 
 STATUSES = {
     GRADED: "every exercise has its verdict",
     NOTHING_TO_GRADE: "what was handed in is no notebook of the course; `problem` says why",
     GRADER_ERROR: "the grader or its machine failed, not the learner; `problem` has its words",
+    MISSING: "the roster has this learner, but nothing was handed in",
 }
 """Every status of a result, and what it means."""
+
+
+SET_BY_HAND = "set by hand"
+NOT_MARKED = "not marked yet"
+
+KINDS_BY_HAND = {
+    SET_BY_HAND: "a teacher gave these points, and perhaps said why",
+    NOT_MARKED: "a question whose answer is text, which a teacher has still to read",
+}
+"""Kinds of verdicts that no check has given."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,7 @@ class Verdict:
 
     exercise: str
     kind: str
-    """One of `feedback.TITLES`, or "grader error"."""
+    """One of `feedback.TITLES`, or "grader error", or one of `KINDS_BY_HAND`."""
     points: float
     out_of: float
     message: str = ""
@@ -116,6 +128,10 @@ class Result:
     """The file's time stamp, in seconds since 1970."""
     seconds: float = 0.0
     """How long grading took, on the clock."""
+    late: float = 0.0
+    """Seconds after the deadline; like the next, told by the gradebook and not kept."""
+    deduction: float = 0.0
+    """Points that being late costs."""
 
     def __post_init__(self):
         if self.status not in STATUSES:
@@ -123,8 +139,8 @@ class Result:
 
     @property
     def points(self) -> float:
-        """So far as it could be graded."""
-        return sum(verdict.points for verdict in self.exercises)
+        """So far as it could be graded, without those that being late costs."""
+        return sum(verdict.points for verdict in self.exercises) - self.deduction
 
     @property
     def out_of(self) -> float:

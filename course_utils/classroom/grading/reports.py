@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from course_utils.classroom.files import write_whole
-from course_utils.classroom.grading.records import GRADED, GRADER_ERROR, Result
+from course_utils.classroom.grading.records import GRADED, GRADER_ERROR, MISSING, Result
 from course_utils.classroom.grading.text import printable, safe_name
 
-__all__ = ["choose", "safe_name", "write_reports"]
+__all__ = ["as_csv", "as_number", "choose", "safe_name", "write_report", "write_reports"]
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -35,18 +35,18 @@ def write_reports(results: list[Result], out: Path) -> None:
     scores = [["learner", "notebook", "points", "out_of", "status", "problem", "file"]]
     exercises = [["learner", "notebook", "exercise", "points", "out_of", "verdict"]]
     for r in filter(lambda result: result.counted, results):
-        points = "" if r.status == GRADER_ERROR else r.points
+        points = "" if r.status == GRADER_ERROR else as_number(r.points)
         scores.append([r.learner, r.notebook, points, r.out_of, r.status, r.problem, r.file])
         for e in r.exercises:
             points = "" if e.kind == GRADER_ERROR else e.points
             exercises.append([r.learner, r.notebook, e.exercise, points, e.out_of, e.kind])
-    _write(out / "scores.csv", _csv(scores))
-    _write(out / "exercises.csv", _csv(exercises))
+    write_report(out / "scores.csv", as_csv(scores))
+    write_report(out / "exercises.csv", as_csv(exercises))
     slim = [json.loads(_without_html(result).to_json()) for result in results]
-    _write(out / "scores.json", json.dumps(slim, indent=1, ensure_ascii=False) + "\n")
+    write_report(out / "scores.json", json.dumps(slim, indent=1, ensure_ascii=False) + "\n")
     for learner in {result.learner for result in results}:
         own = [result for result in results if result.learner == learner]
-        _write(out / "feedback" / f"{safe_name(learner)}.html", _page(learner, own))
+        write_report(out / "feedback" / f"{safe_name(learner)}.html", _page(learner, own))
 
 
 def choose(results: list[Result]) -> None:
@@ -64,7 +64,7 @@ def choose(results: list[Result]) -> None:
             result.counted = result is chosen
 
 
-def _write(path, text):
+def write_report(path: Path, text: str) -> None:
     """Half a character in a submission must not keep the others from their reports."""
     write_whole(path, text, errors="backslashreplace")
 
@@ -73,13 +73,18 @@ def _without_html(result):
     return replace(result, exercises=[replace(e, html="") for e in result.exercises])
 
 
-def _csv(rows):
+def as_csv(rows: list[list]) -> str:
     """Rows as CSV; a text that a spreadsheet would take for a formula gets an apostrophe."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     for row in rows:
         writer.writerow([_harmless(value) for value in row])
     return buffer.getvalue()
+
+
+def as_number(points: float) -> float:
+    """Points as they are shown: whole, or in hundredths."""
+    return int(points) if points == int(points) else round(points, 2)
 
 
 def _harmless(value):
@@ -92,7 +97,8 @@ def _page(learner, results):
     parts = []
     for result in results:
         title = html.escape(printable(result.notebook or result.file))
-        parts.append(f"<h2>{title}</h2>\n<p>{_earned(result, results)}</p>")
+        if title:
+            parts.append(f"<h2>{title}</h2>\n<p>{_earned(result, results)}</p>")
         if result.problem:
             parts.append(f"<p>{_problem(result)}</p>")
         parts += [f"<p>{html.escape(note)}</p>" for note in result.notes]
@@ -104,7 +110,7 @@ def _page(learner, results):
 def _earned(result, results):
     if not result.exercises or result.status == GRADER_ERROR:
         return ""
-    earned = f"{result.points} of {result.out_of} points"
+    earned = f"{as_number(result.points)} of {result.out_of} points"
     if sum(other.notebook == result.notebook for other in results) == 1:
         return earned
     file = html.escape(printable(result.file))
@@ -112,6 +118,8 @@ def _earned(result, results):
 
 
 def _problem(result):
+    if result.status == MISSING:
+        return "<b>Nothing was handed in.</b>"
     told = html.escape(f"{printable(result.file)}: {printable(result.problem)}.")
     if result.status == GRADER_ERROR:
         return f"<b>The grader failed, which is not your fault.</b> {told}"

@@ -145,7 +145,7 @@ def _has_ended(child):
 
 def _how_it_ended(status, cpu, bounds):
     if os.WIFSIGNALED(status):
-        if os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL) and cpu > bounds.cpu - 1:
+        if os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL) and cpu > 0.8 * bounds.cpu:
             return OUT_OF_CPU
         if os.WTERMSIG(status) == signal.SIGKILL:
             return KILLED

@@ -91,6 +91,7 @@ def _run_once(job, exercises, bubblewrap):
     """(how each exercise ended, the one during which the run itself ended or None)."""
     harness = [sys.executable, "-m", "course_utils.classroom.grading.harness"]
     inside = [*_inside(bubblewrap, job), *harness] if bubblewrap else harness
+    variables = _environment(COURSE, DATA) if bubblewrap else _environment(job.stage)
     content = pickle.dumps(
         {
             "imports": job.imports,
@@ -101,11 +102,10 @@ def _run_once(job, exercises, bubblewrap):
     )
     with _control_groups(job.limits) as groups, tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
-            inside,
+            _bounded(inside, variables, job.limits, groups),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=words,
-            env=_environment(COURSE, DATA) if bubblewrap else _environment(job.stage),
             cwd="/",
             start_new_session=True,
             preexec_fn=lambda: _limit(job.limits, groups),
@@ -181,7 +181,7 @@ def _limit(limits, groups):
     _lower(resource.RLIMIT_DATA, limits.memory)
     _lower(resource.RLIMIT_FSIZE, limits.folder)
     _lower(resource.RLIMIT_CORE, 0)
-    if os.getuid() != 0:  # the kernel doesn't count root's processes; see _control_groups
+    if not _is_root():  # the kernel doesn't count root's processes; see _control_groups
         _lower(resource.RLIMIT_NPROC, limits.processes + _running())
     own = resource.getrlimit(resource.RLIMIT_CPU)[1]  # the grader's own, soft limit is not for it
     resource.setrlimit(resource.RLIMIT_CPU, (own, own))
@@ -221,6 +221,45 @@ def _control_groups(limits):
     finally:
         for group in made:
             _remove(group)
+
+
+def _bounded(command, variables, limits, groups):
+    """A command with these variables and no others; systemd bounds it where nothing else can."""
+    command = [
+        "/usr/bin/env",
+        "-i",
+        *(f"{name}={value}" for name, value in variables.items()),
+        *command,
+    ]
+    if groups or _is_root() or not _systemd():
+        return command
+    bounds = {"MemoryMax": limits.memory, "MemorySwapMax": 0, "TasksMax": limits.processes}
+    options = [word for name, value in bounds.items() for word in ("-p", f"{name}={value}")]
+    return [*SYSTEMD, *options, "--", *command]
+
+
+SYSTEMD = ("systemd-run", "--user", "--scope", "--quiet", "--collect")
+
+
+@lru_cache
+def _systemd() -> bool:
+    """Whether systemd makes control groups for this user."""
+    if shutil.which(SYSTEMD[0]) is None:
+        return False
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        trial = [*SYSTEMD, "-p", "MemoryMax=1G", "--", "true"]
+        return subprocess.run(trial, capture_output=True, timeout=20).returncode == 0
+    return False
+
+
+def _is_root():
+    return os.getuid() == 0
+
+
+def memory_is_bounded() -> bool:
+    """Whether what runs inside is bounded in memory together, not only each process by itself."""
+    with _control_groups(Limits()) as groups:
+        return bool(groups) or _systemd()
 
 
 def _remove(group):

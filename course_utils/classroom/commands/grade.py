@@ -3,8 +3,19 @@
 from pathlib import Path
 
 from course_utils.classroom.commands import positive
+from course_utils.classroom.grading.lateness import GRAMMAR
 
 SUMMARY = "grade submissions in a sandbox: scores and feedback"
+
+TABLES = {
+    "roster": "columns id, name, e-mail, and perhaps folder, login, section, canvas, submitted",
+    "overrides": "points by hand: learner, exercise, points, note; OUT/overrides.csv by default",
+    "submitted": "when it was handed in, if the files' times don't say: learner, notebook,"
+    " submitted",
+    "questions": "cells whose answers are text, for a person to mark: cell, points, title",
+    "marks": "the marks of such texts, from OUT/answers.html; OUT/marks.csv by default",
+}
+"""CSV files about a class, and their columns."""
 
 
 def add_arguments(parser):
@@ -41,12 +52,32 @@ def add_arguments(parser):
         action="store_true",
         help="run what learners wrote with all your rights: never for people you don't know",
     )
+    _add_arguments_for_classes(parser.add_argument_group("for a class (see docs/grading.md)"))
+
+
+def _add_arguments_for_classes(group):
+    for name, told in TABLES.items():
+        group.add_argument(f"--{name}", type=Path, metavar="FILE.csv", help=told)
+    group.add_argument(
+        "--deadline", metavar="TIME", help="with its time zone, such as 2026-12-01T23:59+01:00"
+    )
+    group.add_argument(
+        "--late",
+        metavar="RULE",
+        help="what being late costs; without it, it is only told. A rule is " + GRAMMAR,
+    )
+    group.add_argument(
+        "--anonymous",
+        action="store_true",
+        help="write scores without names as well, into OUT/anonymous",
+    )
 
 
 def work(options):
-    from course_utils.classroom.grading import grade
+    from course_utils.classroom.grading import classes, grade
     from course_utils.classroom.grading.records import GRADER_ERROR, Limits
 
+    a_class = classes.read_class(options)
     results = grade.grade(
         options.submissions,
         options.out,
@@ -55,6 +86,10 @@ def work(options):
         options.scheduler,
         Limits(seconds=options.timeout, waiting=5 * options.timeout),
         options.again,
+        a_class.report,
     )
-    print(grade.summarize(results, options.out))
-    return 1 if any(result.status == GRADER_ERROR for result in results) else 0
+    print(grade.summarize(classes.without_missing(results), options.out))
+    for line in a_class.summary():
+        print(line)
+    failed = any(result.status == GRADER_ERROR for result in results)
+    return 1 if failed or a_class.book.problems else 0

@@ -15,6 +15,16 @@ worker       one submission after the other, each in a process of its own; worke
 grade        all of it for a class: resumable, several at once
 cluster      the same on a Dask cluster
 reports      CSV, JSON and each learner's feedback as HTML
+classes      what is done for a whole class, with the modules below
+tables       CSV files that a teacher keeps
+roster       who belongs to the class, and whose a submission is
+lateness     deadlines, and what being late costs
+overrides    points given by hand
+gradebook    all of these taken into the results; totals
+exports      for Canvas and Moodle, and without names
+class_statistics  how the class did in each exercise
+equal_answers  which answers are equal but for names and comments
+free_text    answers that a person marks
 version      which course this is
 text         foreign text in messages, terminals and file names
 """

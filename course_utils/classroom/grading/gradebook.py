@@ -157,6 +157,7 @@ class Gradebook:
             if learner is None:
                 told = f"names a learner who is not in the class: {printable(name, 60)!r}"
                 self.problems.append(str(wrong(self.submitted_path, line, told)))
+                continue
             self._times[learner, notebook] = time
 
     def _take_lateness(self, result):

@@ -9,6 +9,7 @@ from pathlib import Path
 from course_utils.classroom.grading.records import (
     GRADED,
     GRADER_ERROR,
+    KINDS_BY_HAND,
     NOT_MARKED,
     SET_BY_HAND,
     Result,
@@ -145,10 +146,11 @@ def _not_handed_in(learner, notebook, catalogue):
 
 def _by_hand(verdict, override):
     points = as_number(override.points)
-    name = html.escape(printable(override.exercise))
+    title = verdict.message if verdict.kind == NOT_MARKED else ""
+    name = html.escape(printable(title or override.exercise))
     said = f"{points} of {as_number(verdict.out_of)} points, set by hand."
     note = f" {html.escape(printable(override.note, 2000))}" if override.note else ""
-    before = "" if verdict.kind == SET_BY_HAND else verdict.html
+    before = "" if verdict.kind in KINDS_BY_HAND else verdict.html
     return replace(
         verdict,
         kind=SET_BY_HAND,

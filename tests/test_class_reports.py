@@ -6,6 +6,7 @@ import re
 
 import nbformat
 import pytest
+from browser import Browser, needs_browser
 from grading_class import MASTERS, cell_of, solved
 
 from course_utils.classroom import UsageError
@@ -22,6 +23,7 @@ from course_utils.classroom.grading.equal_answers import (
 from course_utils.classroom.grading.exports import pseudonyms, write_anonymous, write_exports
 from course_utils.classroom.grading.gradebook import Gradebook
 from course_utils.classroom.grading.handed_in import find_submissions
+from course_utils.classroom.grading.overrides import read_overrides
 from course_utils.classroom.grading.records import GRADER_ERROR, Result, Verdict
 from course_utils.classroom.grading.roster import Member, Roster
 from course_utils.classroom.grading.submissions import read_cells
@@ -198,7 +200,7 @@ def test_huge_numbers_have_a_fingerprint():
 
 
 def test_equal_answers_are_grouped_and_the_published_one_is_no_match(tmp_path):
-    own = PUBLISHED[EXERCISE].replace("    ### BEGIN SOLUTION\n", "    # mine\n")
+    own = PUBLISHED[STEM, EXERCISE].replace("    ### BEGIN SOLUTION\n", "    # mine\n")
     answers = {"ada": ANSWER, "bob": SAME[0], "eve": OTHER[0], "kim": own, "lee": own}
     results = [result(learner, answer=answer) for learner, answer in answers.items()]
     results.append(result("mia", answer=ANSWER))
@@ -265,6 +267,33 @@ def test_wrong_questions_are_told(tmp_path, text, told):
         free_text.read_questions(path, MASTERS)
 
 
+@needs_browser
+def test_marks_are_saved_as_a_table_that_can_be_read(tmp_path):
+    learners = ["=1+1", 'O"Brien, <Ada>', "eve", "zoe"]
+    texts = {(name, QUESTION.cell): "</pre><script>alert(1)</script>" for name in learners}
+    free_text.write_page(texts, [QUESTION], [], str, tmp_path)
+    page = (tmp_path / "answers.html").resolve().as_uri()
+    note = '-"so, so"; é'
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(page)
+        browser.evaluate(
+            "saved = null; URL.createObjectURL = blob => { saved = blob; return '#'; }"
+        )
+        for number, points in enumerate(["1.5", "3", "", "0"]):
+            box = f"document.querySelectorAll('fieldset')[{number}]"
+            browser.evaluate(f"{box}.querySelector('.points').value = '{points}'")
+            browser.evaluate(f"{box}.querySelector('.note').value = {json.dumps(note)}")
+        browser.click("#save button")
+        assert browser.evaluate("saved === null")  # the question has 2 points
+        browser.evaluate("document.querySelectorAll('.points')[1].value = '2'")
+        browser.click("#save button")
+        (tmp_path / "marks.csv").write_text(browser.wait("saved && saved.text()"))
+        assert browser.requests == [page]
+    marks = [(m.learner, m.points, m.note) for m in read_overrides(tmp_path / "marks.csv")]
+    expected = sorted(zip(learners, [1.5, 2, None, 0]))
+    assert sorted(marks) == [(who, got, note) for who, got in expected if got is not None]
+
+
 # ---------------------------------------------------------------------------- all of it
 
 
@@ -276,7 +305,7 @@ def a_class(tmp_path, monkeypatch):
         asked.append(task.learner)
         names = MASTERS[STEM].points
         verdicts = [
-            Verdict(name, "wrong values", 1, points, answer=PUBLISHED[name])
+            Verdict(name, "wrong values", 1, points, answer=PUBLISHED[STEM, name])
             for name, points in names.items()
         ]
         return Result(task.learner, task.file, STEM, exercises=verdicts, submitted=task.submitted)
@@ -358,4 +387,4 @@ def test_files_that_are_none_have_no_texts(tmp_path):
         (tmp_path / name / f"{STEM}.ipynb").write_bytes(content)
     texts = free_text.texts_of(find_submissions([tmp_path]), [QUESTION], MASTERS)
     assert texts == {("c", QUESTION.cell): "Text."}
-    assert cell_of(solved(STEM), EXERCISE).source == PUBLISHED[EXERCISE]
+    assert cell_of(solved(STEM), EXERCISE).source == PUBLISHED[STEM, EXERCISE]

@@ -26,9 +26,11 @@ from course_utils.classroom.grading.records import (
 from course_utils.classroom.grading.roster import Roster, read_roster
 
 CATALOGUE = {
-    "box_blur": ("04_occlusion", 2),
-    "occlude": ("04_occlusion", 3),
-    "saliency": ("05_saliency", 4),
+    ("04_occlusion", "box_blur"): 2,
+    ("04_occlusion", "occlude"): 3,
+    ("05_saliency", "saliency"): 4,
+    ("07_cam", "overlap"): 1,
+    ("10_unpooling", "overlap"): 2,
 }
 DEADLINE = read_deadline("2026-12-01T23:59+01:00")
 
@@ -41,16 +43,16 @@ s3,Émilie du Châtelet,emilie@example.org
 
 def graded(learner, notebook="04_occlusion", points=(2, 3), **fields):
     """A result with these points in the notebook's exercises, the first of which may be all."""
-    names = [name for name, (other, _) in CATALOGUE.items() if other == notebook]
+    exercises = [(name, most) for (other, name), most in CATALOGUE.items() if other == notebook]
     verdicts = [
         Verdict(
             name,
-            "passed" if got == CATALOGUE[name][1] else "wrong values",
+            "passed" if got == most else "wrong values",
             got,
-            CATALOGUE[name][1],
+            most,
             html=f"<p>box of {name}</p>",
         )
-        for name, got in zip(names, points)
+        for (name, most), got in zip(exercises, points)
     ]
     return Result(learner, f"{notebook}.ipynb", notebook, exercises=verdicts, **fields)
 
@@ -244,6 +246,24 @@ def test_a_wrong_line_of_overrides_is_told_and_the_others_apply(tmp_path):
     assert book.summary() == book.problems
     total = rows(tmp_path / "totals.csv")["ada"]
     assert (total["04_occlusion"], total["05_saliency"]) == ("3", "4")
+
+
+def test_an_exercise_that_two_notebooks_have_needs_the_notebook(tmp_path):
+    text = (
+        "learner,notebook,exercise,points\n"
+        "ada,,overlap,1\n"
+        "ada,10_unpooling.ipynb,overlap,2\n"
+        "ada,04_occlusion,overlap,1\n"
+    )
+    results = [graded("ada", "07_cam", [0]), graded("ada", "10_unpooling", [0])]
+    book = overridden(tmp_path, text, results)
+    assert [result.points for result in sorted(results, key=lambda r: r.notebook)] == [0, 2]
+    told = [problem.split(", ", 1)[1] for problem in book.problems]
+    assert told == [
+        "line 2, must say which is meant, in a column notebook:"
+        " 07_cam and 10_unpooling have an exercise overlap.",
+        "line 4, names an exercise that there isn't: '04_occlusion overlap'.",
+    ]
 
 
 @pytest.mark.parametrize("points", ["nan", "inf", "three", "1e999"])

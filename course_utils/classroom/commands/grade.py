@@ -9,7 +9,8 @@ SUMMARY = "grade submissions in a sandbox: scores and feedback"
 
 TABLES = {
     "roster": "columns id, name, e-mail, and perhaps folder, login, section, canvas, submitted",
-    "overrides": "points by hand: learner, exercise, points, note; OUT/overrides.csv by default",
+    "overrides": "points by hand: learner, exercise, points, note, and notebook where several"
+    " have the exercise; OUT/overrides.csv by default",
     "submitted": "when it was handed in, if the files' times don't say: learner, notebook,"
     " submitted",
     "questions": "cells whose answers are text, for a person to mark: cell, points, title",

@@ -58,11 +58,11 @@ class Class:
         return self.book.summary() + equal_answers.summary(self.equal)
 
 
-def published(masters: dict[str, Master]) -> dict[str, str]:
-    """{exercise: the source of the course's own answer}."""
+def published(masters: dict[str, Master]) -> dict[tuple[str, str], str]:
+    """{(notebook, exercise): the source of the course's own answer}."""
     return {
-        name: master.cells[number].source
-        for master in masters.values()
+        (stem, name): master.cells[number].source
+        for stem, master in masters.items()
         for name, number in master.answers.items()
     }
 
@@ -80,11 +80,11 @@ def read_class(options) -> Class:
     questions = free_text.read_questions(options.questions, masters) if options.questions else []
     marks = _table(options.marks, options.out / "marks.csv")
     catalogue = {
-        name: (stem, points)
+        (stem, name): points
         for stem, master in masters.items()
         for name, points in master.points.items()
     }
-    catalogue |= {question.cell: (question.notebook, question.points) for question in questions}
+    catalogue |= {(question.notebook, question.cell): question.points for question in questions}
     book = Gradebook(
         roster=read_roster(options.roster) if options.roster else None,
         overrides=marks + _table(options.overrides, options.out / "overrides.csv"),

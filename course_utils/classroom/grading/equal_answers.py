@@ -107,14 +107,14 @@ def _given(node):
         yield node.name
 
 
-def equal_answers(results: list[Result], published: dict[str, str]) -> list[Group]:
+def equal_answers(results: list[Result], published: dict[tuple[str, str], str]) -> list[Group]:
     """Groups of learners with equal answers, and those who hand in the course's own.
 
-    published: {exercise: the source of the course's own answer}
+    published: {(notebook, exercise): the source of the course's own answer}
 
     Only results that count are compared, and only answers that were attempted.
     """
-    courses = {name: fingerprint(source, name) for name, source in published.items()}
+    courses = {key: fingerprint(source, key[1]) for key, source in published.items()}
     found = {}
     for result in results:
         for verdict in result.exercises if result.counted else []:
@@ -126,7 +126,7 @@ def equal_answers(results: list[Result], published: dict[str, str]) -> list[Grou
                 found.setdefault(key, set()).add(result.learner)
     groups = []
     for (notebook, exercise, mark), learners in found.items():
-        is_published = mark == courses.get(exercise)
+        is_published = mark == courses.get((notebook, exercise))
         if is_published or len(learners) > 1:
             names = tuple(sorted(learners))
             groups.append(Group(notebook, exercise, names, is_published, mark[1]))

@@ -22,6 +22,7 @@ from course_utils.classroom.grading.text import printable
 COLUMNS = {
     "learner": ("id", "folder", "ID number", "student"),
     "exercise": ("question", "cell"),
+    "notebook": (),
     "points": ("grade", "mark"),
     "note": ("comment", "feedback", "reason"),
 }
@@ -37,10 +38,12 @@ class Override:
     exercise: str
     points: float
     note: str = ""
+    notebook: str = ""
+    """Needed only where several notebooks have an exercise of this name."""
 
 
-Catalogue = dict[str, tuple[str, float]]
-"""{exercise or question: (its notebook, its points)}."""
+Catalogue = dict[tuple[str, str], float]
+"""{(notebook, exercise or question): its points}; two notebooks may have exercises of one name."""
 
 
 def read_overrides(path: Path) -> list[Override]:
@@ -57,6 +60,7 @@ def read_overrides(path: Path) -> list[Override]:
             row["exercise"],
             _points(path, row.line, row["points"]),
             row["note"],
+            row["notebook"].removesuffix(".ipynb"),
         )
         for row in read_table(path, COLUMNS, ("learner", "exercise"))
         if row["points"]
@@ -91,11 +95,12 @@ def apply_overrides(
         handed_in.setdefault((result.learner, result.notebook), []).append(result)
     for override in overrides:
         learner = find(override.learner)
-        problem = _problem(override, learner, catalogue)
+        notebooks = _notebooks(override, catalogue)
+        problem = _problem(override, learner, notebooks, catalogue)
         if problem:
             problems.append(str(wrong(override.path, override.line, problem)))
             continue
-        notebook = catalogue[override.exercise][0]
+        notebook = notebooks[0]
         if (learner, notebook) not in handed_in:
             results.append(_not_handed_in(learner, notebook, catalogue))
             handed_in[learner, notebook] = results[-1:]
@@ -104,13 +109,26 @@ def apply_overrides(
     return problems
 
 
-def _problem(override, learner, catalogue):
+def _notebooks(override, catalogue):
+    """Those that have the exercise, or the one that is named, if it has."""
+    return [
+        notebook
+        for notebook, exercise in catalogue
+        if exercise == override.exercise and override.notebook in ("", notebook)
+    ]
+
+
+def _problem(override, learner, notebooks, catalogue):
     """What is wrong with a line, as its predicate; "" if nothing is."""
     if learner is None:
         return f"names a learner who is not in the class: {printable(override.learner, 60)!r}"
-    if override.exercise not in catalogue:
-        return f"names an exercise that there isn't: {printable(override.exercise, 60)!r}"
-    most = catalogue[override.exercise][1]
+    if not notebooks:
+        told = printable(f"{override.notebook} {override.exercise}".strip(), 60)
+        return f"names an exercise that there isn't: {told!r}"
+    if len(notebooks) > 1:
+        told = f"{' and '.join(notebooks)} have an exercise {override.exercise}"
+        return f"must say which is meant, in a column notebook: {told}"
+    most = catalogue[notebooks[0], override.exercise]
     if not 0 <= override.points <= most:
         given = as_number(override.points)
         return f"gives {given} points for {override.exercise}, which has 0 to {as_number(most)}"
@@ -121,7 +139,7 @@ def _apply(result, override, catalogue):
     names = [verdict.exercise for verdict in result.exercises]
     if override.exercise not in names:
         names.append(override.exercise)
-        points = catalogue[override.exercise][1]
+        points = catalogue[result.notebook, override.exercise]
         result.exercises.append(Verdict(override.exercise, NOT_MARKED, 0, points))
     place = names.index(override.exercise)
     result.exercises[place] = _by_hand(result.exercises[place], override)
@@ -131,13 +149,13 @@ def _apply(result, override, catalogue):
 
 
 def _asked(result, catalogue):
-    return sum(notebook == result.notebook for notebook, _ in catalogue.values())
+    return sum(notebook == result.notebook for notebook, _ in catalogue)
 
 
 def _not_handed_in(learner, notebook, catalogue):
     verdicts = [
         Verdict(name, "not attempted", 0, points)
-        for name, (other, points) in catalogue.items()
+        for (other, name), points in catalogue.items()
         if other == notebook
     ]
     note = "No notebook of this name was handed in; points were given by hand."

@@ -74,6 +74,14 @@ def test_canvas_and_moodle_get_their_columns(tmp_path):
     ]
 
 
+def test_moodle_gets_no_emails_where_one_is_missing(tmp_path):
+    book = Gradebook(Roster([Member("s1", "Ada", "ada@example.org"), Member("s2")]))
+    book.report([result("s1"), result("s2", 0)], tmp_path)
+    write_exports(book.totals, tmp_path)
+    rows = table(tmp_path / "moodle.csv")
+    assert rows == [["ID number", STEM], ["s1", "2"], ["s2", "0"]]
+
+
 def test_pseudonyms_are_stable_and_need_the_secret():
     names = [f"learner {number}" for number in range(300)]
     first, again, other = (list(map(pseudonyms(key), names)) for key in (b"a", b"a", b"b"))

@@ -203,6 +203,15 @@ def test_totals_and_who_is_missing(tmp_path):
     ]
 
 
+def test_pages_under_the_names_of_folders_go_when_there_is_a_roster(tmp_path):
+    roster = read_roster(write(tmp_path, "roster.csv", ROSTER))
+    names = ["Ada Lovelace", "mallory"]
+    Gradebook().report([graded(name) for name in names], tmp_path)
+    Gradebook(roster).report([graded(name) for name in names], tmp_path)
+    pages = {path.stem for path in (tmp_path / "feedback").iterdir()}
+    assert pages == {"mallory", "s1", "s2", "s3"}
+
+
 def test_an_error_of_the_grader_leaves_the_total_open(tmp_path):
     failed = Result("ada", "x.ipynb", "05_saliency", GRADER_ERROR, "no memory")
     book = Gradebook()

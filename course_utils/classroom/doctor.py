@@ -228,10 +228,17 @@ def kernel() -> str:
 
 def sandbox() -> str:
     """Whether submissions can be graded safely; only lecturers need it."""
-    from course_utils.classroom.grading.sandbox import find_bubblewrap
+    from course_utils.classroom.grading.sandbox import find_bubblewrap, memory_is_bounded
 
     try:
-        return f"{find_bubblewrap()} works; `course grade` can be used"
+        path = find_bubblewrap()
+        if not memory_is_bounded():
+            raise Trouble(
+                f"{path} works, but only each process is bounded in memory, not all together",
+                "`course grade` can be used. As root, or where systemd runs for users, it bounds all.",
+                severe=False,
+            )
+        return f"{path} works; `course grade` can be used"
     except UsageError as error:
         cure = "Only `course grade` needs it; everything else works without."
         raise Trouble(str(error), cure, severe=False) from None

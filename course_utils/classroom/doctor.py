@@ -235,7 +235,7 @@ def sandbox() -> str:
         if not memory_is_bounded():
             raise Trouble(
                 f"{path} works, but only each process is bounded in memory, not all together",
-                "`course grade` can be used. For root, and where users have systemd, all is bounded.",
+                "It can be used. For root, and where users have systemd, all together is bounded.",
                 severe=False,
             )
         return f"{path} works; `course grade` can be used"

@@ -39,6 +39,9 @@ START = 120
 END = 2
 """Seconds to end by itself."""
 
+BREATH = 1
+"""Seconds before a second try."""
+
 SLACK = 30
 """Seconds that the harness may be late with the end of an exercise."""
 
@@ -76,7 +79,7 @@ def run(job: Job, bubblewrap: str | None) -> dict[str, forked.Ending]:
     endings, suspects = {}, {}
     waiting = dict(job.exercises)
     while waiting:
-        ended, broken = _run_once(job, waiting, bubblewrap)
+        ended, broken = _run_twice(job, waiting, bubblewrap)
         endings |= ended
         waiting = {key: value for key, value in waiting.items() if key not in ended}
         if broken is not None:
@@ -85,9 +88,18 @@ def run(job: Job, bubblewrap: str | None) -> dict[str, forked.Ending]:
             raise SandboxFailed("the run ended before its first exercise")
     suspects |= {k: job.exercises[k] for k, e in endings.items() if e.how == forked.KILLED}
     for key, exercise in suspects.items():
-        ended, _ = _run_once(job, {key: exercise}, bubblewrap)
+        ended, _ = _run_twice(job, {key: exercise}, bubblewrap)
         endings[key] = ended.get(key) or forked.Ending(forked.KILLED)
     return endings
+
+
+def _run_twice(job, exercises, bubblewrap):
+    """The same as `_run_once`, which may try again if the machine is short of something."""
+    try:
+        return _run_once(job, exercises, bubblewrap)
+    except SandboxFailed:
+        time.sleep(BREATH)
+        return _run_once(job, exercises, bubblewrap)
 
 
 def _run_once(job, exercises, bubblewrap):
@@ -136,14 +148,20 @@ class _Conversation:
             while header := frames.read(patience):
                 self._hear(json.loads(header[0]), header[1])
                 patience = forked.MOST_DELAY * self.limits.waiting + SLACK
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(END)  # it has said everything
+            self._let_it_end()
         except (ValueError, KeyError, TypeError):  # cut off in the middle of a frame
             pass
         finally:
             _kill(self.process)
             self.process.wait()
             self.process.stdout.close()
+
+    def _let_it_end(self):
+        """Waits a little for its end, but leaves it to be waited for: its number stays its own."""
+        end = time.monotonic() + END
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        while time.monotonic() < end and os.waitid(os.P_PID, self.process.pid, how) is None:
+            time.sleep(0.01)
 
     def _hear(self, said, content):
         self.has_begun = True

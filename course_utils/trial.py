@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from course_utils import _files, cam, gradients, incremental, occlusion, pictures, scores
+from course_utils import _network_files, cam, gradients, incremental, occlusion, pictures, scores
 from course_utils.classifiers import Classifier, PlainNet, load
 from course_utils.parts import KEY_PART
 
@@ -380,7 +380,7 @@ def load_record() -> dict:
     In each, scores[method][score] is a list with one number for each picture or scene.
     Raises DataError if the file is missing or damaged.
     """
-    return _files.read_json(pictures.data_folder() / "trial" / "record.json")
+    return _network_files.read_json(pictures.data_folder() / "trial" / "record.json")
 
 
 def make_record() -> dict:

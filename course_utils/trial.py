@@ -32,6 +32,13 @@ SAMPLES, STEPS = 24, 24
 PATCH, STRIDE = 16, 8
 """Of occlusion, in pixels."""
 
+RESOLUTION = 1e-4
+"""Of a map's largest value: pixels that differ by less tie in the rank correlation of two maps.
+
+Processors round differently, by some 1e-6 of the largest value; a hundred times as much is still a
+hundredth of what a picture shows.
+"""
+
 
 @dataclass
 class Question:
@@ -332,8 +339,8 @@ def judge_tanks(scenes, names=tuple(EVERYTHING), progress: bool = True) -> dict:
     """Maps of the fair and the biased tank network for the same sunny pictures with a tank.
 
     mass_fair, mass_biased: the share of each map on the tank (its mask 3 px wider)
-    agreement: the rank correlation of the fair network's map with its occlusion by the paired scene
-               without the tank, the truth
+    agreement: the rank correlation, at RESOLUTION, of the fair network's map with its occlusion by
+               the paired scene without the tank, the truth; that is zero wherever the scenes agree
     """
     networks = {"fair": load("tank_fair"), "biased": load("tank_biased")}
     found = {name: {} for name in names}
@@ -355,7 +362,7 @@ def judge_tanks(scenes, names=tuple(EVERYTHING), progress: bool = True) -> dict:
                     for kind in networks
                 }
                 fair = maps["fair"][name][number]
-                results["agreement"] = scores.rank_correlation(fair, truth[number])
+                results["agreement"] = scores.rank_correlation(fair, truth[number], RESOLUTION)
                 _note(found[name], results)
     return {"scenes": scenes, "area": areas, "scores": found}
 

@@ -27,10 +27,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from course_utils import _devices, _files
+from course_utils import _devices, _network_files
 from course_utils import pictures as course_pictures
 from course_utils.classifiers import Classifier, load_from
-from course_utils.pictures import data_folder
+from course_utils.manifest import data_folder
 
 LETTERS = ("A", "B", "C", "D", "E", "F")
 """The networks on trial, the easiest case first."""
@@ -583,4 +583,4 @@ def _folder() -> Path:
 
 
 def _sealed():
-    return _files.read_json(_folder() / "sealed.json", LETTERS)
+    return _network_files.read_json(_folder() / "sealed.json", LETTERS)

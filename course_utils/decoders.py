@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_utils import _files, classifiers
-from course_utils.pictures import data_folder
+from course_utils import _network_files, classifiers
+from course_utils.errors import unknown_name
+from course_utils.manifest import data_folder
 
 SHIPPED = (
     "generator_transposed_3",
@@ -141,8 +142,8 @@ class Generator(nn.Module):
 def load(name: str) -> Segmenter | Generator:
     """A decoder by name (see SHIPPED), in eval mode with its weights frozen, on the CPU."""
     if name not in SHIPPED:
-        raise ValueError(f"There is no decoder {name!r}. There are: {', '.join(SHIPPED)}.")
-    network, _ = _files.read_network(_folder(), name, _empty, borrowed="encoder")
+        raise ValueError(unknown_name("decoder", name, SHIPPED))
+    network, _ = _network_files.read_network(_folder(), name, _empty, borrowed="encoder")
     return network.eval().requires_grad_(False)
 
 
@@ -156,7 +157,7 @@ def save(network: Segmenter | Generator, folder: str | Path, name: str, **facts)
         key: value for key, value in network.state_dict().items() if not key.startswith("encoder.")
     }
     description = {**facts, "kind": type(network).__name__.lower(), **network.settings}
-    _files.write_network(Path(folder), name, weights, description)
+    _network_files.write_network(Path(folder), name, weights, description)
 
 
 def _empty(description):

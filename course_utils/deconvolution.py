@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_utils._devices import computed_there
+from course_utils._networks import looks_inside
 
 # ---------------------------------------------------------------------------- one dimension
 
@@ -180,7 +180,7 @@ def deconvnet(
     return deconvnet_steps(network, layer, x, channel, rule)[-1][1]
 
 
-@computed_there
+@looks_inside
 @torch.no_grad()
 def deconvnet_steps(
     network: nn.Module, layer: nn.Module, x: Tensor, channel: int, rule: str = "deconvnet"

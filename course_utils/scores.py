@@ -26,8 +26,8 @@ from scipy import ndimage, stats
 from skimage.metrics import structural_similarity as skimage_similarity
 from torch import Tensor, nn
 
-from course_utils import cam, pictures
-from course_utils._networks import evaluating
+from course_utils import boxes, pictures
+from course_utils._networks import Ready, class_indices, looks_inside
 from course_utils.classifiers import Classifier
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
@@ -83,12 +83,13 @@ def box_accuracies(
     CVPR 2020, section 3.3. It is chosen with the masks in view: choose the threshold on other
     pictures if you want to know how well it will do.
     """
-    pairs = list(zip(heatmaps, map(cam.box_of_mask, masks), strict=True))
+    pairs = list(zip(heatmaps, map(boxes.box_of_mask, masks), strict=True))
     if not pairs:
         raise ValueError("There are no heatmaps to score.")
     return {
         threshold: sum(
-            cam.iou(cam.box_from_map(heatmap, threshold), box) >= least for heatmap, box in pairs
+            boxes.iou(boxes.box_from_map(heatmap, threshold), box) >= least
+            for heatmap, box in pairs
         )
         / len(pairs)
         for threshold in thresholds
@@ -163,6 +164,7 @@ def _refuse_nan(*heatmaps):
 # ---------------------------------------------------------------------------- taking away
 
 
+@looks_inside
 def deletion(
     model: nn.Module, x: Tensor, target: int, heatmap: Tensor, replacement: Tensor, steps: int = 32
 ) -> float:
@@ -179,6 +181,7 @@ def deletion(
     return _area(model, x, replacement, target, heatmap, steps)
 
 
+@looks_inside
 def insertion(
     model: nn.Module, x: Tensor, target: int, heatmap: Tensor, replacement: Tensor, steps: int = 32
 ) -> float:
@@ -207,11 +210,13 @@ def _area(model, before, after, target, heatmap, steps):
     rank[order] = torch.arange(len(order), device=order.device)
     counts = torch.linspace(0, len(order), steps + 1).round().long().tolist()
     rank = rank.reshape(heatmap.shape)
+    network = Ready(model)
     probabilities = []
-    with torch.no_grad(), evaluating(model):
+    with torch.no_grad():
         for count in counts:
-            mixed = torch.where(rank < count, after, before)
-            probabilities.append(model(mixed).softmax(1)[0, target].item())
+            scores = network.scores(torch.where(rank < count, after, before))
+            index = class_indices(target, scores)
+            probabilities.append(scores.softmax(1)[0, index[0]].item())
     places = torch.tensor(counts, dtype=torch.float64) / len(order)
     return torch.trapezoid(torch.tensor(probabilities, dtype=torch.float64), places).item()
 
@@ -219,12 +224,32 @@ def _area(model, before, after, target, heatmap, steps):
 # ---------------------------------------------------------------------------- two maps
 
 
-def rank_correlation(one: Tensor, other: Tensor) -> float:
-    """Spearman's rank correlation of two maps, in [-1, 1]; 0 if one of them is constant."""
+def rank_correlation(one: Tensor, other: Tensor, resolution: float = 0.0) -> float:
+    """Spearman's rank correlation of two maps, in [-1, 1]; 0 if one of them is constant.
+
+    resolution: a share of a map's largest absolute value, such as 1e-4. Each map is first rounded
+                to multiples of that, so that values which differ by less are ties.
+
+    A map in single precision is right to about 1e-6 of its largest value. Where it should be zero
+    it holds rounding noise, and without a resolution that noise is ranked like anything else: over
+    most of a picture the ranks are then the processor's.
+
+    Raises ValueError for NaN, and for a resolution below 0 or from 1 on.
+    """
     _refuse_nan(one, other)
+    if not 0 <= resolution < 1:
+        raise ValueError(f"The resolution must be at least 0 and less than 1, not {resolution}.")
+    one, other = _rounded(one, resolution), _rounded(other, resolution)
     if one.max() == one.min() or other.max() == other.min():
         return 0.0
-    return float(stats.spearmanr(one.detach().flatten(), other.detach().flatten())[0])
+    return float(stats.spearmanr(one.flatten(), other.flatten())[0])
+
+
+def _rounded(heatmap, resolution):
+    """The map in multiples of `resolution` times its largest absolute value; as it is for 0."""
+    heatmap = heatmap.detach().cpu().double()
+    unit = resolution * heatmap.abs().max()
+    return (heatmap / unit).round() if unit > 0 else heatmap
 
 
 def structural_similarity(one: Tensor, other: Tensor) -> float:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from course_utils import _files, cam, gradients, incremental, occlusion, pictures, scores
+from course_utils import _network_files, cam, gradients, incremental, occlusion, pictures, scores
 from course_utils.classifiers import Classifier, PlainNet, load
 from course_utils.parts import KEY_PART
 
@@ -31,6 +31,13 @@ SAMPLES, STEPS = 24, 24
 
 PATCH, STRIDE = 16, 8
 """Of occlusion, in pixels."""
+
+RESOLUTION = 1e-4
+"""Of a map's largest value: pixels that differ by less tie in the rank correlation of two maps.
+
+Processors round differently, by some 1e-6 of the largest value; a hundred times as much is still a
+hundredth of what a picture shows.
+"""
 
 
 @dataclass
@@ -332,8 +339,8 @@ def judge_tanks(scenes, names=tuple(EVERYTHING), progress: bool = True) -> dict:
     """Maps of the fair and the biased tank network for the same sunny pictures with a tank.
 
     mass_fair, mass_biased: the share of each map on the tank (its mask 3 px wider)
-    agreement: the rank correlation of the fair network's map with its occlusion by the paired scene
-               without the tank, the truth
+    agreement: the rank correlation, at RESOLUTION, of the fair network's map with its occlusion by
+               the paired scene without the tank, the truth; that is zero wherever the scenes agree
     """
     networks = {"fair": load("tank_fair"), "biased": load("tank_biased")}
     found = {name: {} for name in names}
@@ -355,7 +362,7 @@ def judge_tanks(scenes, names=tuple(EVERYTHING), progress: bool = True) -> dict:
                     for kind in networks
                 }
                 fair = maps["fair"][name][number]
-                results["agreement"] = scores.rank_correlation(fair, truth[number])
+                results["agreement"] = scores.rank_correlation(fair, truth[number], RESOLUTION)
                 _note(found[name], results)
     return {"scenes": scenes, "area": areas, "scores": found}
 
@@ -380,7 +387,7 @@ def load_record() -> dict:
     In each, scores[method][score] is a list with one number for each picture or scene.
     Raises DataError if the file is missing or damaged.
     """
-    return _files.read_json(pictures.data_folder() / "trial" / "record.json")
+    return _network_files.read_json(pictures.data_folder() / "trial" / "record.json")
 
 
 def make_record() -> dict:

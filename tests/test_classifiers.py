@@ -190,14 +190,14 @@ def test_a_shipped_network_without_files_is_missing_not_unknown(folder):
 
 def test_in_the_repository_the_command_is_short(monkeypatch, tmp_path):
     monkeypatch.delenv("COURSE_DATA", raising=False)
-    monkeypatch.setattr("course_utils.pictures.DATA", tmp_path)
+    monkeypatch.setattr("course_utils.manifest.DATA", tmp_path)
     with pytest.raises(DataError, match=r"git restore data/classifiers/tank_fair\.json"):
         load("tank_fair")
 
 
 @pytest.mark.parametrize("name", ["smal", "", "../classifiers/small", "Small", "resnet18"])
 def test_unknown_names_list_the_known_ones(folder, name):
-    with pytest.raises(ValueError, match="There are: look_alikes, .*small, tank_biased") as error:
+    with pytest.raises(ValueError, match="there are: look_alikes, .*small, tank_biased") as error:
         load(name)
     assert "imagenet:resnet18" in str(error.value)
 
@@ -420,15 +420,15 @@ def test_unknown_names_in_an_imagenet_network_suggest_close_ones(random_weights)
     random_weights("squeezenet1_1")
     classifier = load("imagenet:squeezenet1_1")
     assert isinstance(classifier.layer("features.0"), nn.Conv2d)
-    with pytest.raises(ValueError, match=r"Close to it, of \d+: features.0"):
+    with pytest.raises(ValueError, match=r"close to it, of \d+: features.0"):
         classifier.layer("feature.0")
-    with pytest.raises(ValueError, match=r"Close to it, of 1000: .*basketball"):
+    with pytest.raises(ValueError, match=r"close to it, of 1000: .*basketball"):
         classifier.class_index("basket ball")
 
 
 @pytest.mark.parametrize("name", ["ResNet18", "resnet_18", "resnet19"])
 def test_unknown_imagenet_networks_suggest_close_ones(name):
-    with pytest.raises(ValueError, match=f"no classifier '{name}'.*resnet18"):
+    with pytest.raises(ValueError, match=f"no classifier of torchvision '{name}'.*resnet18"):
         load(f"imagenet:{name}")
 
 
@@ -482,7 +482,7 @@ def test_a_damaged_download_is_named_and_not_kept(checkpoints, monkeypatch):
             pass
 
     monkeypatch.setattr(torch.hub, "urlopen", lambda *arguments, **options: Response())
-    with pytest.raises(DataError, match=r"The download of resnet18-f37072fd\.pth was damaged"):
+    with pytest.raises(DataError, match=r"resnet18-f37072fd\.pth was damaged"):
         load("imagenet:resnet18")
     assert not list(checkpoints.iterdir())
 
@@ -544,7 +544,7 @@ def test_an_own_network_is_used_like_the_courses():
 @pytest.mark.parametrize(
     "model, classes, message",
     [
-        (lambda x: x, ["a"], "takes a network"),
+        (lambda x: x, ["a"], "must be an nn.Module"),
         (nn.Flatten(), ["a"], "no weights"),
         (own_network(3), ["a", "b"], r"returns \(2, 3\); with 2 classes it should be \(2, 2\)"),
         (own_network(2), ["a", "a"], "same name"),

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from course_utils import _downloads, article
-from course_utils.pictures import DataError, open_picture
+from course_utils import _downloads, photos
+from course_utils.errors import DataError
+from course_utils.pictures import open_picture
 
 
 def a_jpeg():
@@ -61,8 +62,8 @@ def server(tmp_path, monkeypatch):
         threading.Thread(target=running.serve_forever, daemon=True).start()
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         monkeypatch.setattr(_downloads, "cache_folder", lambda: tmp_path / "cache")
-        monkeypatch.setattr(article, "ADDRESS", running.address)
-        monkeypatch.setitem(article.SHA256, "zebra", hashlib.sha256(running.content).hexdigest())
+        monkeypatch.setattr(photos, "ADDRESS", running.address)
+        monkeypatch.setitem(photos.SHA256, "zebra", hashlib.sha256(running.content).hexdigest())
         yield running
         running.shutdown()
 
@@ -117,7 +118,7 @@ def test_a_bad_server_is_named_and_nothing_is_kept(server, tmp_path, monkeypatch
 def test_without_a_network(server, tmp_path, monkeypatch):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(article, "ADDRESS", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        monkeypatch.setattr(photos, "ADDRESS", f"http://127.0.0.1:{unused.getsockname()[1]}")
         with pytest.raises(DataError, match=r"zebra\.jpg can't be downloaded here \(no connection"):
             open_picture("article:zebra")
     assert kept(tmp_path) == []
@@ -137,9 +138,9 @@ def test_other_names_list_the_four():
 
 
 def test_addresses_and_sums_are_those_of_one_commit():
-    assert article.ADDRESS.startswith("https://raw.githubusercontent.com/gsurma/cnn_explainer/")
-    assert article.COMMIT in article.ADDRESS and len(article.COMMIT) == 40
-    assert all(len(bytes.fromhex(value)) == 32 for value in article.SHA256.values())
+    assert photos.ADDRESS.startswith("https://raw.githubusercontent.com/gsurma/cnn_explainer/")
+    assert article.COMMIT in photos.ADDRESS and len(article.COMMIT) == 40
+    assert all(len(bytes.fromhex(value)) == 32 for value in photos.SHA256.values())
 
 
 def test_the_cache_is_the_systems(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from course_utils import pictures
+from course_utils import manifest, pictures
 from course_utils.parts import KEY_PART, PARTS
 from course_utils.pictures import (
     DataError,
@@ -33,7 +33,7 @@ from course_utils.pictures import (
 )
 
 has_real_data = pytest.mark.skipif(
-    not (pictures.DATA / "manifest.csv").exists(), reason="the course's pictures are not there"
+    not (manifest.DATA / "manifest.csv").exists(), reason="the course's pictures are not there"
 )
 
 
@@ -271,7 +271,9 @@ def test_find_entry(small_data):
     assert (entry.scene, entry.label, entry.weather, entry.seed) == (20, "tank", "sunny", 7)
     assert find_entry(entry.path) == entry
     assert find_entry("look_alikes/test_without_key/zebra/20000").removed == "stripes"
-    with pytest.raises(ValueError, match="no picture 'look_alikes/test/zebra/2'; similar names: l"):
+    with pytest.raises(
+        ValueError, match="no course picture 'look_alikes/test/zebra/2'; close to it, of [0-9]+: l"
+    ):
         find_entry("look_alikes/test/zebra/2")
 
 
@@ -299,7 +301,7 @@ def test_a_missing_file_is_named(small_data):
 
 
 def test_in_the_course_itself_the_command_is_short(small_data, monkeypatch):
-    monkeypatch.setattr(pictures, "DATA", small_data)
+    monkeypatch.setattr(manifest, "DATA", small_data)
     entry = load_set("tank_yard", "test").entries[0]
     (small_data / entry.path).unlink()
     with pytest.raises(DataError, match=f"git restore data/{entry.path} .in the course's folder"):
@@ -566,7 +568,7 @@ def test_course_pictures_by_name(small_data):
     assert torch.equal(open_picture("look_alikes/test/zebra/20001"), load_picture(entry))
     assert torch.equal(open_picture(entry.path), load_picture(entry))
     assert_picture(open_picture("tank_yard/test/tank/00020_sunny", size=96), 96, 96)
-    with pytest.raises(ValueError, match="similar names: .*look_alikes/test/zebra/20001"):
+    with pytest.raises(ValueError, match="close to it.*look_alikes/test/zebra/20001"):
         open_picture("look_alikes/test/zebra/20009")
 
 

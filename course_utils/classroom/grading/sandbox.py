@@ -21,7 +21,7 @@ from pathlib import Path
 
 import course_utils
 from course_utils.classroom import UsageError
-from course_utils.pictures import data_folder
+from course_utils.manifest import data_folder
 
 PACKAGE = Path(course_utils.__file__).resolve().parent
 HERE = Path(__file__).resolve().parent

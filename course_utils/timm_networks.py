@@ -14,9 +14,9 @@ from torch import nn
 
 from course_utils import _downloads
 from course_utils._packages import import_timm
-from course_utils.classifiers import Classifier, Preprocess, _suggest, wrap
+from course_utils.classifiers import Classifier, Preprocess, wrap
+from course_utils.errors import DataError, unknown_name
 from course_utils.imagenet import CLEARER_NAMES
-from course_utils.pictures import DataError
 
 PATIENCE = 10
 """Seconds to wait for an answer of the server, before anything is downloaded."""
@@ -46,9 +46,7 @@ def _config(timm, name):
     """What timm knows of a network's weights: where they are and what pictures they take."""
     known = timm.list_models(pretrained=True)
     if name not in known and not any(other.startswith(f"{name}.") for other in known):
-        raise ValueError(
-            f"timm has no network {name!r} with trained weights. {_suggest(name, known)}"
-        )
+        raise ValueError(unknown_name("network of timm with trained weights", name, known))
     return timm.get_pretrained_cfg(name)
 
 
@@ -97,14 +95,12 @@ def _with_weights(timm, name: str, config) -> nn.Module:
     try:
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
     except OSError as error:  # the connection broke off, for example
-        raise DataError(f"{_missing(name, error)} {_by_hand(name, config)}") from error
+        raise _unreachable(name, config, error) from error
     except Exception as error:  # whatever the content of a wrong file makes its reader raise
         if file is None:
             raise
-        raise DataError(
-            f"{file} is damaged or holds another network's weights. Delete it."
-            f" {_by_hand(name, config)}"
-        ) from error
+        what = "is damaged or holds another network's weights"
+        raise DataError(file, what, f"delete it, then {_by_hand(name, config)}") from error
 
 
 def _local_file(name, config):
@@ -125,16 +121,17 @@ def _check_connection(name, config):
     try:
         requests.head(_address(config), timeout=PATIENCE, allow_redirects=True)
     except requests.RequestException:
-        raise DataError(f"{_missing(name, 'no connection')} {_by_hand(name, config)}") from None
+        raise _unreachable(name, config, "no connection") from None
 
 
-def _missing(name, reason):
-    return f"The weights of {name} are not on this computer and can't be downloaded ({reason})."
+def _unreachable(name, config, reason):
+    what = f"are not on this computer and can't be downloaded ({reason})"
+    return DataError(f"The weights of {name}", what, _by_hand(name, config))
 
 
 def _by_hand(name, config):
     place = weights_folder() / f"{name}{_ending(config)}"
-    return f"Download {_address(config)} and save it as {place}."
+    return f"download {_address(config)} and save it as {place}."
 
 
 def _address(config):

@@ -11,7 +11,7 @@ from torch import fx, nn
 
 from course_utils import imagenet, pictures
 from course_utils._packages import import_timm, installed_file
-from course_utils.pictures import DataError
+from course_utils.errors import DataError
 
 PLAIN = (nn.Conv2d, nn.ReLU6, nn.ZeroPad2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear)
 

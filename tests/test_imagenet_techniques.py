@@ -153,7 +153,7 @@ def test_incremental_occlusion_starts_with_small_windows(model, x):
 def test_ascent_climbs_to_a_class(model, classifier):
     zebra = classifier.class_index("zebra")
     options = {"start": "fourier", "decorrelated": True, "jitter": 8, "steps": 6}
-    found, frames = ascent.ascend(
+    _, frames = ascent.ascend(
         model, [zebra], 224, classifier.mean, classifier.std, keep=[0, 6], **options
     )
     with torch.no_grad():

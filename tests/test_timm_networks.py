@@ -7,7 +7,7 @@ import torch
 
 from course_utils import _downloads, pictures, timm_networks
 from course_utils._packages import import_timm
-from course_utils.pictures import DataError
+from course_utils.errors import DataError
 
 NAME = "mobilenetv3_small_050"
 
@@ -62,7 +62,10 @@ def test_preprocessing_is_timms_own(timm, folder):
     settings = timm.data.resolve_model_data_config(model)
     expected = timm.data.create_transform(**settings)(to_pil_image(photo))
     x = timm_networks.load_timm(NAME).preprocess(photo)
-    torch.testing.assert_close(x[0], expected, rtol=0, atol=1.5 / 255 / min(settings["std"]))
+    difference = (x[0] - expected).abs()
+    one_level = 1 / 255 / min(settings["std"])
+    assert difference.flatten().quantile(0.999) < one_level  # Pillow also cuts off between its two passes
+    assert difference.mean() < one_level / 4
 
 
 def test_names_of_classes_differ_where_the_words_are_the_same(timm):
@@ -93,8 +96,11 @@ def test_a_damaged_file_and_another_networks_are_named(timm, folder):
 @pytest.mark.parametrize(
     "name, said",
     [
-        ("resnet81", "no network 'resnet81' with trained weights. Close to it, of .*: resnet"),
-        ("resnet18.a9_in1k", "Close to it, of .*: .*resnet18.a1_in1k"),
+        (
+            "resnet81",
+            "no network of timm with trained weights 'resnet81'; close to it, of .*: resnet",
+        ),
+        ("resnet18.a9_in1k", "close to it, of .*: .*resnet18.a1_in1k"),
         ("resnet50_clip.openai", "no classifier with known classes"),
     ],
 )

@@ -260,9 +260,7 @@ def _at_most(picture, side):
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     if scale == 1:
         return picture
-    return torch.nn.functional.interpolate(
-        picture[None], size, mode="bilinear", antialias=True
-    )[0]
+    return torch.nn.functional.interpolate(picture[None], size, mode="bilinear", antialias=True)[0]
 
 
 def _notebook_link(name, out):

@@ -64,8 +64,10 @@ def test_preprocessing_is_timms_own(timm, folder):
     x = timm_networks.load_timm(NAME).preprocess(photo)
     difference = (x[0] - expected).abs()
     one_level = 1 / 255 / min(settings["std"])
-    assert difference.flatten().quantile(0.999) < one_level  # Pillow also cuts off between its two passes
-    assert difference.mean() < one_level / 4
+    assert (
+        difference.flatten().quantile(0.99) < one_level
+    )  # Pillow also cuts off between its two passes
+    assert difference.mean() < one_level / 2
 
 
 def test_names_of_classes_differ_where_the_words_are_the_same(timm):

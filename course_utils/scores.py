@@ -27,8 +27,10 @@ from skimage.metrics import structural_similarity as skimage_similarity
 from torch import Tensor, nn
 
 from course_utils import boxes, pictures
-from course_utils._networks import Ready, class_indices, looks_inside
+from course_utils._forgetting import forget
+from course_utils._networks import Ready, class_indices, looks_inside, network_of
 from course_utils.classifiers import Classifier
+from course_utils.errors import unknown_name
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 """Where `box_accuracies` cuts maps, on the scale from their smallest value 0 to their largest 1."""
@@ -296,12 +298,15 @@ def randomized(model: nn.Module, names: Sequence[str], seed: int = 0) -> Iterato
 
     Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018, section 3.1 (cascading).
     """
-    forgetful = copy.deepcopy(model)
+    forgetful = copy.deepcopy(network_of(model))
     for number, name in enumerate(names):
-        module = forgetful.get_submodule(name)
-        if not hasattr(module, "reset_parameters"):
-            raise ValueError(f"The module {name!r} has no weights of its own to draw anew.")
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(seed + number)
-            module.reset_parameters()
+        try:
+            forget(forgetful.get_submodule(name), seed + number)
+        except AttributeError:
+            known = [known for known, _ in forgetful.named_modules() if known]
+            raise ValueError(unknown_name("module", name, known)) from None
+        except ValueError:
+            raise ValueError(
+                f"The module {name!r} has no weights of its own to draw anew."
+            ) from None
         yield copy.deepcopy(forgetful)

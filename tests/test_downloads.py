@@ -97,7 +97,7 @@ def test_a_kept_file_that_was_damaged_is_fetched_again(server, tmp_path):
 @pytest.mark.parametrize(
     ("mood", "reason"),
     [
-        ("corrupt", "is damaged or another file"),
+        ("corrupt", "came damaged, or as another file"),
         ("truncated", "the connection broke off"),
         ("404", "the server answers 404 Not Found"),
         ("slow", "the server is silent"),
@@ -109,7 +109,7 @@ def test_a_bad_server_is_named_and_nothing_is_kept(server, tmp_path, monkeypatch
     with pytest.raises(DataError, match=reason) as error:
         open_picture("article:zebra")
     message, folder = str(error.value), tmp_path / "cache" / "article"
-    assert f"Download {server.address}/zebra.jpg and put it into {folder}." in message
+    assert f"download {server.address}/zebra.jpg and put it into {folder}." in message
     assert "chelsea, coffee and rocket" in message
     assert "\n" not in message
     assert kept(tmp_path) == []
@@ -139,7 +139,7 @@ def test_other_names_list_the_four():
 
 def test_addresses_and_sums_are_those_of_one_commit():
     assert photos.ADDRESS.startswith("https://raw.githubusercontent.com/gsurma/cnn_explainer/")
-    assert article.COMMIT in photos.ADDRESS and len(article.COMMIT) == 40
+    assert photos.COMMIT in photos.ADDRESS and len(photos.COMMIT) == 40
     assert all(len(bytes.fromhex(value)) == 32 for value in photos.SHA256.values())
 
 

@@ -160,9 +160,9 @@ def test_a_missing_or_damaged_record_is_named_with_its_cure(tmp_path, monkeypatc
 
 
 def test_the_command_writes_a_record(tmp_path, monkeypatch):
-    monkeypatch.setattr(trial, "make_record", lambda: {"look_alikes": {}})
+    monkeypatch.setattr(trial.record, "make_record", lambda: {"look_alikes": {}})
     monkeypatch.setattr("sys.argv", ["trial", "--out", str(tmp_path / "new" / "record.json")])
-    trial.main()
+    trial.record.main()
     assert json.loads((tmp_path / "new" / "record.json").read_text()) == {"look_alikes": {}}
 
 

@@ -28,8 +28,8 @@ CONTROLS = ("edges", "saliency, untrained")
 LIKELY = 0.25
 """A page warns if no class reaches this probability.
 
-Of scikit-image's photographs the ImageNet network is wrong about coins (a golf ball, .18), the Hubble
-deep field (.19) and an astronaut (.21), who all lie below; it is right about a rocket with .29.
+Of scikit-image's photographs the ImageNet network is wrong about coins (a golf ball, .18), the
+Hubble deep field (.19) and an astronaut (.21), who all lie below; it is right about a rocket (.29).
 """
 
 HALF = 0.35

@@ -1,7 +1,9 @@
 """The networks under study, all behind one object.
 
     classifier = load("tank_fair")             # a network of the course: files in data/classifiers
+    classifier = load("imagenet")              # a network that knows photographs, installed here
     classifier = load("imagenet:resnet18")     # any classifier of torchvision, by its name there
+    classifier = load("timm:resnet18")         # any classifier of timm
     x = classifier.preprocess(picture)         # (3, H, W) in [0, 1]  ->  (1, 3, S, S)
     scores = classifier.model(x)               # (1, C) logits: not probabilities
     classifier.top_k(picture, 2)               # [("tank", 0.98), ("no_tank", 0.02)]
@@ -139,16 +141,26 @@ class Classifier:
 
 
 def load(name: str, device: str | torch.device | None = None) -> Classifier:
-    """A network by name: `load("tank_fair")`, or `load("imagenet:resnet18")` for torchvision's.
+    """A network by name: `load("tank_fair")` is one of the course's.
 
+    `load("imagenet")` is one that knows photographs, see `course_utils.imagenet`; it comes with the
+    course. `load("imagenet:resnet18")` is any of torchvision's classifiers and
+    `load("timm:resnet18")` any of timm's: their weights are downloaded on first use and kept.
     `load("my_network.py")` runs a Python file of yours that makes a `classifier`, see `wrap`.
-    ImageNet weights are downloaded by torchvision on first use and kept in its own folder.
 
     device: where it computes, such as "cuda"; None: what the environment variable
             COURSE_DEVICE says, or else the CPU
     """
-    if name.startswith("imagenet:"):
-        classifier = _load_imagenet(name.removeprefix("imagenet:"))
+    if name == "imagenet":
+        from course_utils.imagenet import load_imagenet  # it needs this module
+
+        classifier = load_imagenet()
+    elif name.startswith("timm:"):
+        from course_utils.timm_networks import load_timm
+
+        classifier = load_timm(name.removeprefix("timm:"))
+    elif name.startswith("imagenet:"):
+        classifier = _load_torchvision(name.removeprefix("imagenet:"))
     elif name.endswith(".py"):
         classifier = _load_own(Path(name))
     else:
@@ -280,7 +292,8 @@ def _load_course_network(name: str) -> Classifier:
     known = sorted({*available(), *SHIPPED})
     if name not in known:
         raise ValueError(
-            f"{unknown_name('network', name, known)} Or any of torchvision's: 'imagenet:resnet18'."
+            f"{unknown_name('network', name, known)} Or 'imagenet', or any of torchvision's or"
+            " timm's: 'imagenet:resnet18', 'timm:resnet18'."
         )
     return load_from(_folder(), name)
 
@@ -308,10 +321,10 @@ def _empty(description: dict) -> nn.Module:
     return build(architecture, len(description["classes"]), description)
 
 
-# ---------------------------------------------------------------------------- ImageNet networks
+# ---------------------------------------------------------------------------- from torchvision
 
 
-def _load_imagenet(name: str) -> Classifier:
+def _load_torchvision(name: str) -> Classifier:
     from course_utils._torchvision import import_torchvision  # only here: it is slow to import
 
     models = import_torchvision().models
@@ -409,9 +422,10 @@ def _resize(pictures: Tensor, shorter: int, interpolation: str) -> Tensor:
     size = (shorter, longer) if height <= width else (longer, shorter)
     if pictures.dtype in (torch.float16, torch.bfloat16):
         pictures = pictures.float()  # torch can't resize in half precision
-    return functional.interpolate(
+    resized = functional.interpolate(
         pictures, size, mode=interpolation, antialias=True, align_corners=False
     )
+    return resized.clamp(0, 1) if interpolation == "bicubic" else resized  # which overshoots
 
 
 def _centre_crop(pictures: Tensor, size: int) -> Tensor:

@@ -396,6 +396,8 @@ class Run:
             layer = _layer(self.kept.network, node)
             if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)) and _is_plain(layer):
                 return self._slide(node, layer)
+            if _is_padding(layer):
+                return self._pad(node, layer)
             if _is_joining(node) and all(isinstance(value, Windows) for value in inputs):
                 return self._join(node)
             if self._is_pointwise(node, layer):
@@ -433,6 +435,12 @@ class Run:
         border = -torch.inf if isinstance(layer, nn.MaxPool2d) else 0.0
         seen = self._window(source, top * stride[0], left * stride[1], needed, padding, border)
         return Windows(_without_padding(layer, seen), top, left)
+
+    def _pad(self, node, layer):
+        """Zeros around a map: the window stays as it is and has moved on."""
+        windows = self.state[node.args[0]]
+        left, _, top, _ = layer.padding
+        return Windows(windows.values.clone(), windows.top + top, windows.left + left)
 
     def _join(self, node):
         """Sums, products, ...: all inputs on the smallest windows that hold all their changes."""
@@ -649,6 +657,11 @@ def _is_per_channel(value):
     if isinstance(value, Tensor):
         return value.dim() == 0 or (value.dim() in (3, 4) and tuple(value.shape[-2:]) == (1, 1))
     return isinstance(value, (int, float))
+
+
+def _is_padding(layer):
+    """Whether a layer adds a constant margin to maps, and cuts nothing off."""
+    return isinstance(layer, nn.ConstantPad2d) and min(layer.padding) >= 0
 
 
 def _is_plain(layer):

@@ -101,7 +101,7 @@ def _expected(q):
 
 def _background(classifier):
     """Twenty training pictures of the set that the network knows, evenly spread."""
-    name = "tank_yard" if "tank" in classifier.classes else "look_alikes"
+    name = "tank_yard" if "no_tank" in classifier.classes else "look_alikes"
     split = "fair_training" if name == "tank_yard" else "training"
     training = pictures.load_set(name, split)
     return torch.stack([training[n * len(training) // 20][0] for n in range(20)])

@@ -93,11 +93,11 @@ def train_decoder(name, into=DECODERS, seed=None):
     facts = {"command": command, "seed": seed, "epochs": recipe.epochs}
     if isinstance(recipe, GeneratorRecipe):
         network, loss, minutes = fit_generator(recipe, seed)
-        text = generator_card(name, network, recipe, command, loss, minutes)
+        text = generator_card(name, network, recipe, command, seed, loss, minutes)
         facts |= {"dataset": recipe.dataset, "label": recipe.label}
     else:
         network, minutes = fit_segmenter(recipe, seed)
-        text = segmenter_card(name, network, recipe, command, minutes)
+        text = segmenter_card(name, network, recipe, command, seed, minutes)
         facts |= {"dataset": recipe.dataset, "encoder": recipe.encoder}
     decoders.save(network, into, name, **facts)
     (Path(into) / f"{name}.md").write_text(text, encoding="utf-8")

@@ -128,7 +128,7 @@ def checkerboard(images):
     return energy.sqrt()
 
 
-def generator_card(name, network, recipe, command, loss, minutes):
+def generator_card(name, network, recipe, command, seed, loss, minutes):
     """The model card."""
     parameters = sum(p.numel() for p in network.parameters())
     made = network(network.sample(200))

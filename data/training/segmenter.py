@@ -99,7 +99,7 @@ def predicted_masks(network, encoder, images, batch=25):
     return torch.cat(parts)
 
 
-def segmenter_card(name, network, recipe, command, minutes):
+def segmenter_card(name, network, recipe, command, seed, minutes):
     """The model card, measured on the test pictures."""
     encoder, test = classifiers.load(recipe.encoder), pictures.load_set(recipe.dataset, "test")
     images, labels = test.stack()

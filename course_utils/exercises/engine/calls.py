@@ -5,6 +5,7 @@ the judgement.
 """
 
 import contextlib
+import copy
 import random as python_random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,23 +28,44 @@ class Outcome:
     raised: Raised | None = None
     changed: str = ""
     """What it changed of its arguments, in one clause with their numbers in braces, or ""."""
+    in_graph: bool = False
+    """Whether something of the value requires a gradient."""
 
 
 def call_on_probes(function: Callable, probes: Probes, seed: int) -> list[Outcome]:
-    """Calls `function` with each probe's arguments -> what happened, up to the first exception.
+    """Calls `function` with each probe's arguments -> what happened, up to the first exception."""
+    return list(each_call(function, probes, seed))
+
+
+def each_call(function: Callable, probes: Probes, seed: int) -> Iterator[Outcome]:
+    """Calls `function` with each probe's arguments, one after the other, up to an exception.
 
     Every call gets arguments that no other call has touched, also where probes share a network,
     and starts from the same random numbers.
     """
-    outcomes = []
     for number, before in enumerate(make_probes(probes, seed)):
-        arguments = make_probes(probes, seed)[number]
+        arguments = copied(before)
         with seeded(seed + number):
-            outcomes.append(_call(function, arguments))
-        outcomes[-1].changed = _first_change(before, arguments)
-        if outcomes[-1].raised:
-            break
-    return outcomes
+            outcome = _call(function, arguments)
+        outcome.changed = _first_change(before, arguments)
+        outcome.in_graph = requires_grad(outcome.value)
+        yield outcome
+        if outcome.raised:
+            return
+
+
+def copied(arguments):
+    """A copy that shares no memory with the original; a part that occurs twice is one part."""
+    return copy.deepcopy(arguments)
+
+
+def requires_grad(value: object) -> bool:
+    """Whether a tensor, or one in a list, tuple or dict, requires a gradient."""
+    if isinstance(value, (list, tuple)):
+        return any(requires_grad(item) for item in value)
+    if isinstance(value, dict):
+        return any(requires_grad(item) for item in value.values())
+    return isinstance(value, torch.Tensor) and value.requires_grad
 
 
 def make_probes(probes: Probes, seed: int) -> list[tuple]:

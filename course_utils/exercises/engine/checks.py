@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from course_utils.exercises.engine.calls import Outcome, Probes, call_on_probes
+from course_utils.exercises.engine.calls import Outcome, Probes, call_on_probes, each_call
 from course_utils.exercises.engine.compare import Mismatch, difference
 from course_utils.exercises.engine.feedback import (
     Feedback,
@@ -45,6 +45,7 @@ class Check:
     points: int
     tolerance: float = 1e-4
     mistakes: list[Mistake] = field(default_factory=list)
+    _expected: dict[int, list[Outcome]] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -65,6 +66,23 @@ class Check:
         feedback = self._review(answer, seed)
         feedback.source = source_hash(answer)
         return feedback
+
+    def passes(self, answer: Callable, seed: int = SEED) -> bool:
+        """Whether `review` would let `answer` pass; stops at the first call that is wrong."""
+        if _is_empty(answer):
+            return False
+        outcomes = []
+        for outcome in each_call(answer, self.probes, seed):
+            outcomes.append(outcome)
+            if self._problem(self.expected(seed)[: len(outcomes)], outcomes):
+                return False
+        return len(outcomes) == len(self.expected(seed))
+
+    def expected(self, seed: int) -> list[Outcome]:
+        """What the reference does on the probes of this seed; computed once."""
+        if seed not in self._expected:
+            self._expected[seed] = call_on_probes(self.reference, self.probes, seed)
+        return self._expected[seed]
 
     def _review(self, answer, seed):
         if _is_empty(answer):
@@ -90,8 +108,7 @@ class Check:
 
     def judge(self, outcomes: list[Outcome], seed: int) -> Feedback:
         """The verdict on recorded calls of an answer; calls only the course's own functions."""
-        expected = call_on_probes(self.reference, self.probes, seed)
-        problem = self._problem(expected, outcomes)
+        problem = self._problem(self.expected(seed), outcomes)
         if problem is None:
             return self._feedback("passed", "")
         if problem.kind == "not attempted":

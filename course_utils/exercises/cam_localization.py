@@ -365,7 +365,7 @@ EQUALS = """
 
 
 def _drawn(drawing, lowest, step, random):
-    """The map of a drawing in eighths of its range, where a dot is 0, below and right of nothing."""
+    """The map of a drawing, with dots for 0, and more 0 above and before it."""
     rows = [[int(cell) for cell in row.replace(".", "0")] for row in drawing.split()]
     above, before = random.integers(0, 6, 2)
     return lowest + step * F.pad(torch.tensor(rows), (before, 0, above, 0)).float()
@@ -432,8 +432,8 @@ def _first_region(heatmap, threshold):
 
 
 @largest_box.mistake(
-    "You took the last region that `label` numbers. If you counted with `bincount`, its first entry "
-    "is the background's: leave it out before you look for the largest."
+    "You took the last region that `label` numbers. If you counted with `bincount`, its first "
+    "entry is the background's: leave it out before you look for the largest."
 )
 def _last_region(heatmap, threshold):
     return _corners(ndimage.find_objects(_regions(_hot(heatmap, threshold)))[-1])
@@ -558,7 +558,7 @@ def _box_or_nothing(hot):
 
 
 def _pairs_of_boxes(random):
-    """Partly over each other, apart in every way, touching, one inside the other, equal; both ways."""
+    """Partly over each other, apart, touching, one inside the other, equal; each in both orders."""
     top, left = (int(value) for value in random.integers(2, 9, 2))
     height, width = (int(value) for value in random.integers(6, 13, 2))
     bottom, right = top + height, left + width

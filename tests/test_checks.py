@@ -152,7 +152,7 @@ def test_none_asks_for_the_return():
         (lambda m, f: (m * f).int(), "wrong dtype", "torch.int32; expected torch.float32"),
         (lambda m, f: (m * f).to("meta"), "wrong device", "meta; expected cpu"),
         (lambda m, f: m * float("nan"), "NaN", "35 of 35 values"),
-        (lambda m, f: m * f + 0.5 * (m == m.max()), "wrong values", "1 wrong values of 35"),
+        (lambda m, f: m * f + 0.5 * (m == m.max()), "wrong values", "1 wrong value of 35"),
     ],
 )
 def test_what_is_wrong_with_the_answer(answer, kind, words):
@@ -233,6 +233,7 @@ def test_a_result_instead_of_a_function():
         (1.0, torch.tensor(1.0)),
         (1.0, 1),
         (3, np.int64(3)),
+        (3, 3.0),
         (True, np.True_),
         ((1.0, 2.0), [1.0, 2.0]),
         (torch.ones(3), torch.ones(3, dtype=torch.float64)),
@@ -254,7 +255,8 @@ def test_answers_that_agree(expected, got):
     [
         (1.0, 1.001, "values"),
         (1.0, float("nan"), "NaN"),
-        (3, 3.0, "type"),
+        (3, 3.5, "values"),
+        (20_000, 20_001, "values"),
         (True, 1, "type"),
         ((1.0, 2.0), (1.0,), "shape"),
         ((1.0, torch.ones(2)), (1.0, torch.zeros(2)), "values"),

@@ -180,7 +180,7 @@ def _weighted(weights, activation):
     return (weights[:, None, None] * activation).sum(0)
 
 
-@check(points=3, probes=_networks_cut_in_two)
+@check(points=3, probes=_networks_cut_in_two, graph="any")
 def grad_cam_by_hand(first, second, x, target):
     """The Grad-CAM map of one picture at the place where a network is cut in two: a tensor (h, w).
 

@@ -478,9 +478,9 @@ def _answered(expected, outcomes) -> list[tuple[Outcome, Outcome]]:
 
 
 def _length(value):
-    """How many items a value unpacks into; -1 if it doesn't."""
+    """How many items a value unpacks into; -1 if it doesn't, or has keys instead of places."""
     try:
-        return len(value)
+        return -1 if isinstance(value, dict) else len(value)
     except TypeError:
         return -1
 

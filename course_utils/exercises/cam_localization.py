@@ -68,6 +68,14 @@ def _column(features, weights, target):
 
 
 @class_activation_map.mistake(
+    "You drew the map of the class with the highest score. Any class can be asked for: `target`."
+)
+def _highest_score(features, weights, target):
+    highest = int((weights @ features.mean((1, 2))).argmax())
+    return class_activation_map.reference(features, weights, highest)
+
+
+@class_activation_map.mistake(
     "You averaged over the channels. The score is a sum over the channels, and so is the map: "
     "divided by K it no longer adds up to the score."
 )

@@ -293,12 +293,6 @@ def _mean_and_width(values, picks, level=0.95):
     return float(values[picks].mean()), (high - low) / 2
 
 
-@bootstrap_interval.mistake("Quantiles lie between 0 and 1, and so does `level`: 0.025, not 2.5.")
-def _in_percent(values, picks, level=0.95):
-    tail = 100 * (1 - level) / 2
-    return _between(values[picks].mean(dim=1), tail, 100 - tail)
-
-
 # ---------------------------------------------------------------------------- rank correlation
 
 

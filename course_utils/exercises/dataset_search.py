@@ -442,6 +442,16 @@ def _moved_inside(picture, row, column, size, stride, start):
 
 
 @receptive_crop.mistake(
+    "Your window is pushed back into the picture. It shows pixels that the unit can't see: leave "
+    "it where it is, and fill what lies outside."
+)
+def _pushed_inside(picture, row, column, size, stride, start):
+    top = min(max(start + row * stride, 0), picture.shape[1] - size)
+    left = min(max(start + column * stride, 0), picture.shape[2] - size)
+    return picture[:, top : top + size, left : left + size].clone()
+
+
+@receptive_crop.mistake(
     "You padded the picture, but cut as if you hadn't: every row and column has moved on by the "
     "padding. Add it to the window's first row and column."
 )

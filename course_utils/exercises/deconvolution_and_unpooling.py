@@ -271,7 +271,7 @@ def _scattered(values, switches, size, reduce="sum"):
     if reduce == "last":
         maps.scatter_(2, places, flat)
     else:
-        maps.scatter_reduce_(2, places, flat, reduce, include_self=False)
+        maps.scatter_reduce_(2, places, flat, reduce, include_self=reduce != "mean")
     return maps.view(*values.shape[:2], *size)
 
 
@@ -297,8 +297,8 @@ def _kept_last(values, switches, size):
 
 
 @unpool.mistake(
-    "Where windows overlap you keep the largest of the values that share a place. The transpose of "
-    "the pooling adds them."
+    "You keep the largest of the values that share a place, and 0 where they are negative. The "
+    "transpose of the pooling adds them."
 )
 def _kept_largest(values, switches, size):
     return _scattered(values, switches, size, "amax")
@@ -412,9 +412,9 @@ def _networks(random):
     brighter. One network ends in a convolution whose values are all negative.
     """
     long = _layers((3, 5, 3, 1), "relu", 2, (5, 6, 3, 1), "relu", 2, (6, 4, 3, 1), "relu")
-    short = _layers((3, 4, 5, 2), "relu", 3, (4, 5, 3, 0), "relu")
+    short = _layers((3, 4, 5, 2), "relu", 3, (4, 5, 3, 1), "relu")
     pooled = _layers((3, 6, 3, (0, 1)), "relu", 2)
-    below_zero = _layers((3, 4, 3, 1), "relu", (4, 3, 1, 0))
+    below_zero = _layers((3, 4, 3, 0), "relu", (4, 3, 1, 0))
     probes = []
     for layers, size, channel in (
         (long, (16, 24), 2),

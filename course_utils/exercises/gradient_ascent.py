@@ -503,16 +503,20 @@ def _named_network(height, width, *last):
 
 
 def _units(random):
-    """Units off the diagonal, of layers before and behind a ReLU; one network fails at its end."""
+    """Units off the diagonal, negative before a ReLU and positive behind it; one network fails."""
     calls = []
-    for name, count, channel, row, column, last in (
-        ("features.conv2", 3, 2, 1, 4, ()),
-        ("features.conv1", 2, 1, 4, 2, ()),
-        ("features", 1, 0, 3, 5, ()),
-        ("features.conv1", 2, 1, 4, 2, (Fails(),)),
+    for name, lifted, count, channel, row, column, last in (
+        ("features", ("conv2", 5.0), 3, 2, 1, 4, ()),
+        ("features.conv1", ("conv1", -5.0), 2, 1, 4, 2, ()),
+        ("features.conv2", ("conv2", -5.0), 1, 0, 3, 5, ()),
+        ("features.conv1", ("conv1", -5.0), 2, 1, 4, 2, (Fails(),)),
     ):
+        model = _named_network(6, 7, *last)
+        convolution, bias = lifted
+        with torch.no_grad():
+            model.features.get_submodule(convolution).bias[channel] = bias
         x = torch.randn(count, 3, 6, 7).requires_grad_()
-        calls.append((_named_network(6, 7, *last), name, x, channel, row, column))
+        calls.append((model, name, x, channel, row, column))
     return calls
 
 
@@ -613,6 +617,15 @@ def _hook_left(model, name, x, channel, row, column):
     model.get_submodule(name).register_forward_hook(lambda m, i, output: kept.append(output))
     model(x)
     return kept[0][:, channel, row, column]
+
+
+@unit_score.mistake(
+    "A name with dots leads into modules inside modules: model.get_submodule(name) follows it, "
+    "getattr doesn't."
+)
+def _by_getattr(model, name, x, channel, row, column):
+    getattr(model, name)
+    return unit_score.reference(model, name, x, channel, row, column)
 
 
 @unit_score.mistake("These are the values of the channel's neighbour: channels are counted from 0.")

@@ -36,7 +36,8 @@ def explain(error: BaseException, function, arguments: int) -> Raised:
     line = linecache.getline(frame.filename, frame.lineno).strip() if frame else ""
     number = frame.lineno if frame and line else 0
     kind = type(error).__name__
-    if line and _compares_without_brackets(line) and isinstance(error, (TypeError, ValueError)):
+    kinds = TypeError, ValueError, RuntimeError
+    if line and _compares_without_brackets(line) and isinstance(error, kinds):
         return Raised(kind, "", line, number, WITHOUT_BRACKETS)
     return Raised(kind, _first_line(error), line, number, _cause(error, function, arguments))
 
@@ -170,8 +171,46 @@ CAUSES = {
     r"backward through the graph a second time": (
         "Each graph can be used once: run the network again for a second gradient."
     ),
-    r"must match the size|could not be broadcast|cannot be multiplied|shape mismatch|"
-    r"broadcastable|Given groups": "The shapes don't fit: print the .shape of both sides.",
+    r"shape of the mask": (
+        "A mask (H, W) belongs to the last two axes of a picture (3, H, W): index with `[:, mask]`."
+    ),
+    r"must match the size|must match the existing size|could not be broadcast|"
+    r"cannot be multiplied|shape mismatch|broadcastable|Given groups": (
+        "The shapes don't fit: print the .shape of both sides. Is a `keepdim=True` or a "
+        "`[:, None]` missing?"
+    ),
+    r"is invalid for input of size": (
+        "`reshape` and `view` can't change how many values there are: print the .shape before."
+    ),
+    r"return_types": (
+        "`max`, `min`, `sort` and `topk` along an axis return two tensors, values and indices: "
+        "take `.values`, or use `amax` and `amin`."
+    ),
+    r"'dim' .*must be int, not tuple|(max|min)\(\) received .*tuple": (
+        "`max` and `min` take one axis; `amax` and `amin` take several."
+    ),
+    r"unsupported operand.*'(tuple|list)'": (
+        "A tuple or list takes no part in arithmetic: make a tensor or array of it first."
+    ),
+    r"could not infer output dtype": (
+        "PyTorch takes no mean of whole numbers or of True and False: turn them into numbers with "
+        "a fraction first, with .float()."
+    ),
+    r"converted to Scalar": (
+        "`.item()` wants one number, and there are several: is an index missing, such as "
+        "`[0, target]`?"
+    ),
+    r"scalar type|same dtype": (
+        "Single precision (float32) meets double (float64): convert one, for instance with "
+        "`.to(x.dtype)`."
+    ),
+    r"takes \d+ positional arguments? but \d+ were given": (
+        "A function is called here with another number of arguments than it takes. A forward hook "
+        "gets three: layer, inputs, output."
+    ),
+    r"list index out of range": (
+        "The list is shorter than you think, perhaps empty: print its length."
+    ),
     r"same device": "Two tensors are on different devices: make new ones with device=x.device.",
     r"not supported for .*bool|argmax\(\).*int": "Check the dtype: print x.dtype.",
     r"out of (range|bounds)": "An index is too large: the last index is the length minus one.",

@@ -414,7 +414,7 @@ def largest_box(heatmap, threshold):
 
     threshold: in [0, 1], on the scale on which the map's smallest value is 0 and its largest 1;
     what reaches it is hot. Regions may be joined at a corner, and the largest has the most pixels:
-    of equals, the one that begins higher up. Bottom and right are the first row and column outside.
+    of equals, the first in reading order. Bottom and right are the first row and column outside.
     """
     scaled = (heatmap - heatmap.min()) / (heatmap.max() - heatmap.min())
     regions, _ = ndimage.label((scaled >= threshold).numpy(), np.ones((3, 3)))

@@ -353,6 +353,15 @@ def _without_classes(responses, labels, classes):
 
 
 @selectivity.mistake(
+    "You look for the best channel of each class. Each channel has a best class: with means of the "
+    "shape (classes, C), take the maximum over dimension 0."
+)
+def _over_channels(responses, labels, classes):
+    means = _means(responses, labels, classes)
+    return _contrast(means.amax(1), (means.sum(1) - means.amax(1)) / (classes - 1))
+
+
+@selectivity.mistake(
     "The last class is missing from your means: `range(classes)` goes from 0 to classes - 1."
 )
 def _last_class_missing(responses, labels, classes):
@@ -476,12 +485,6 @@ def _multiplied(layers):
     for kernel, _, _ in layers:
         size *= kernel
     return size, *receptive_field.reference(layers)[1:]
-
-
-@receptive_field.mistake("You start from size 0. A pixel sees itself: the size starts at 1.")
-def _from_zero(layers):
-    size, stride, start = receptive_field.reference(layers)
-    return size - 1, stride, start
 
 
 @receptive_field.mistake(

@@ -218,6 +218,14 @@ def _averaged_twice(model, x, target, baseline, steps):
 
 
 @integrated_gradients.mistake(
+    "That is one result for each point of the path. Take the mean of their gradients: "
+    "`.mean(0, keepdim=True)`."
+)
+def _not_averaged(model, x, target, baseline, steps):
+    return (x - baseline) * _gradients(model, path.reference(x, baseline, steps), target)
+
+
+@integrated_gradients.mistake(
     "`[0, target]` is the score of the first point alone, so all others get the gradient 0. Go "
     "back from the sum over all points, `[:, target].sum()`."
 )
@@ -233,14 +241,6 @@ def _first_point(model, x, target, baseline, steps):
 def _own_ways(model, x, target, baseline, steps):
     points = path.reference(x, baseline, steps)
     return ((points - baseline) * _gradients(model, points, target)).mean(0, keepdim=True)
-
-
-@integrated_gradients.mistake(
-    "Your path starts at zero, whatever the baseline. Zero is one baseline of many: use the one "
-    "that is passed, for the path and for the factor."
-)
-def _from_black(model, x, target, baseline, steps):
-    return integrated_gradients.reference(model, x, target, torch.zeros_like(x), steps)
 
 
 @integrated_gradients.mistake(

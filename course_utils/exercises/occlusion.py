@@ -287,14 +287,6 @@ def _relative(model, x, replacement, places, target):
 
 
 @drops.mistake(
-    "The signs are gone. A negative drop says that the score *rises* when the window is covered: "
-    "keep it."
-)
-def _absolute(model, x, replacement, places, target):
-    return drops.reference(model, x, replacement, places, target).abs()
-
-
-@drops.mistake(
     "You cover with zeros. In the network's own units zero is the mean colour, which is one fill "
     "of many: take the pixels of `replacement`."
 )
@@ -528,13 +520,6 @@ def _padding_subtracted(first, size, kernel, stride, padding, length):
 
 
 @reach.mistake(
-    "You ignore the stride: neighbouring outputs start `stride` inputs apart, so divide by it."
-)
-def _stride_ignored(first, size, kernel, stride, padding, length):
-    return reach.reference(first, size, kernel, 1, padding, length)
-
-
-@reach.mistake(
     "Your lowest output is rounded down, so it may not see the window at all: the smallest whole "
     "number that is large enough is rounded up."
 )
@@ -561,23 +546,6 @@ def _divided(first, size, kernel, stride, padding, length):
 
 
 @reach.mistake(
-    "Your lowest output forgets the kernel: an output sees kernel - 1 more inputs behind its "
-    "first, so lower outputs reach the window as well."
-)
-def _kernel_forgotten(first, size, kernel, stride, padding, length):
-    return _clipped((first + padding) / stride, (first + size - 1 + padding) / stride, length)
-
-
-@reach.mistake(
-    "Your lowest output is too low in places: the last input of output i is i * stride - padding + "
-    "kernel - 1. Is the + 1 missing behind - kernel?"
-)
-def _one_too_low(first, size, kernel, stride, padding, length):
-    lowest = (first + padding - kernel) / stride
-    return _clipped(lowest, (first + size - 1 + padding) / stride, length)
-
-
-@reach.mistake(
     "You count half a kernel to both sides, which is right only where the padding is half of it. "
     "Towards lower outputs it is kernel - 1 - padding, towards higher ones padding."
 )
@@ -590,25 +558,6 @@ def _half_kernels(first, size, kernel, stride, padding, length):
 def _unclipped(first, size, kernel, stride, padding, length):
     lowest = math.ceil((first + padding - kernel + 1) / stride)
     return lowest, (first + size - 1 + padding) // stride
-
-
-@reach.mistake("Your lowest output may be negative. There is none below 0: clip this end, too.")
-def _lowest_unclipped(first, size, kernel, stride, padding, length):
-    lowest = math.ceil((first + padding - kernel + 1) / stride)
-    return lowest, reach.reference(first, size, kernel, stride, padding, length)[1]
-
-
-@reach.mistake(
-    "Your highest output may lie behind the map. The last one is length - 1: clip this end, too."
-)
-def _highest_unclipped(first, size, kernel, stride, padding, length):
-    lowest, _ = reach.reference(first, size, kernel, stride, padding, length)
-    return lowest, (first + size - 1 + padding) // stride
-
-
-@reach.mistake("You clip at `length`. Outputs are counted from 0, so the last one is length - 1.")
-def _clipped_at_length(first, size, kernel, stride, padding, length):
-    return reach.reference(first, size, kernel, stride, padding, length + 1)
 
 
 @reach.mistake(

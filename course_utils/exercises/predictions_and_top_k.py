@@ -141,6 +141,16 @@ def _corner(picture, size, mean, std):
 
 
 @preprocess.mistake(
+    "Your crop has its rows and columns exchanged: `x.shape[2]` is the height, from which the top "
+    "follows, and `x.shape[3]` the width."
+)
+def _crop_exchanged(picture, size, mean, std):
+    x = _resized(picture, size)
+    left, top = (round((side - size) / 2) for side in x.shape[2:])
+    return _normalized(x[:, :, top : top + size, left : left + size], mean, std)
+
+
+@preprocess.mistake(
     "Everything is right but the resizing: without `antialias=True` a smaller picture keeps only "
     "every few pixels, and fine texture turns into patterns that were not there."
 )
@@ -417,9 +427,11 @@ def _any_at_all(logits, labels, k):
     return float((_best(logits, k) == labels[:, None]).any())
 
 
-@top_k_accuracy.mistake("That is the number of hits. Divide it by the number of pictures.")
-def _hits(logits, labels, k):
-    return float((_best(logits, k) == labels[:, None]).sum())
+@top_k_accuracy.mistake(
+    "That is one verdict for each picture. The accuracy is one number: the mean of all verdicts."
+)
+def _verdicts(logits, labels, k):
+    return (_best(logits, k) == labels[:, None]).any(dim=1)
 
 
 @top_k_accuracy.mistake(

@@ -98,6 +98,14 @@ def _times_x(model, x, target):
     return x * score_gradient.reference(model, x, target)
 
 
+@score_gradient.mistake(
+    "You combined the three colours. How to do that, the notebook asks later; here each has its "
+    "own slope, (1, 3, H, W)."
+)
+def _largest_colour(model, x, target):
+    return score_gradient.reference(model, x, target).abs().amax(1)
+
+
 # ---------------------------------------------------------------------------- the probability
 
 
@@ -224,6 +232,14 @@ def _summed_over_everything(gradients, scores, target):
 
 
 @probability_gradient.mistake(
+    "These are the gradients of the probabilities of all classes. Pick that of `target`."
+)
+def _of_all_classes(gradients, scores, target):
+    p = scores.softmax(0)
+    return p[:, None, None, None] * (gradients - _weighted_sum(p, gradients))
+
+
+@probability_gradient.mistake(
     "`exp` overflows for large scores, and the quotient is NaN. `scores.softmax(0)` subtracts the "
     "largest first."
 )
@@ -256,14 +272,6 @@ def smooth_gradient(model, x, target, noises):
     noisy = (x + noises).requires_grad_()
     total = model(noisy)[:, target].sum()
     return torch.autograd.grad(total, noisy)[0].mean(0, keepdim=True)
-
-
-@smooth_gradient.mistake(
-    "You took absolute values before averaging. That is a method of its own, which the notebook "
-    "comes to; here signs may cancel."
-)
-def _absolute_first(model, x, target, noises):
-    return _noisy_gradients(model, x, target, noises).abs().mean(0, keepdim=True)
 
 
 @smooth_gradient.mistake(
@@ -320,6 +328,13 @@ def _squared_first(model, x, target, noises):
 )
 def _averaged_twice(model, x, target, noises):
     return _noisy_gradients(model, x, target, noises).mean(0, keepdim=True) / len(noises)
+
+
+@smooth_gradient.mistake(
+    "That is one gradient for each noisy copy. Take their mean: `.mean(0, keepdim=True)`."
+)
+def _not_averaged(model, x, target, noises):
+    return _noisy_gradients(model, x, target, noises)
 
 
 @smooth_gradient.mistake(
@@ -440,18 +455,23 @@ def _same_sign(values, gradient):
 
 
 @guided_rule.mistake(
-    "You send the values back. What comes from above, the gradient, is passed on where both are "
-    "positive."
-)
-def _values_sent(values, gradient):
-    return values.relu() * (gradient > 0)
-
-
-@guided_rule.mistake(
     "You keep the negative gradients and drop the positive ones: it is the other way round."
 )
 def _negative_kept(values, gradient):
     return -(-gradient).relu() * (values > 0)
+
+
+@guided_rule.mistake("That is the condition itself, True or False. Multiply it by the gradient.")
+def _condition(values, gradient):
+    return (values > 0) & (gradient > 0)
+
+
+@guided_rule.mistake(
+    "Indexing with a condition returns only the places where it holds, in one row. The shape must "
+    "stay: multiply by the condition, or use `torch.where`."
+)
+def _picked(values, gradient):
+    return gradient[(values > 0) & (gradient > 0)]
 
 
 # ---------------------------------------------------------------------------- seeds
@@ -480,7 +500,8 @@ def seeds(heatmap, high, low):
     1 is object, 2 background, 0 undecided. heatmap: (H, W), of any sign
     high: the share of all pixels, those with the highest values, that surely are object
     low:  the share of all pixels, those with the lowest values, that surely are background
-    Neither is 0, and together they are at most 1. Of equal values, either may come first.
+    Neither is 0, and together they are at most 1. Where a share is no whole number of pixels, round
+    as you like; of equal values, either may come first.
     """
     labels = torch.zeros(heatmap.shape, dtype=torch.int64)
     labels[heatmap >= heatmap.quantile(1 - high)] = 1
@@ -543,14 +564,6 @@ def _nothing_undecided(heatmap, high, low):
 )
 def _high_as_quantile(heatmap, high, low):
     return _labelled(heatmap, heatmap.quantile(high), heatmap.quantile(low))
-
-
-@seeds.mistake(
-    "`low` is the share that counts as background, so the limit is the quantile `low`. You count "
-    "it from above, with 1 - low."
-)
-def _low_from_above(heatmap, high, low):
-    return _labelled(heatmap, heatmap.quantile(1 - high), heatmap.quantile(1 - low))
 
 
 @seeds.mistake(

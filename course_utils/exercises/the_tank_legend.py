@@ -75,15 +75,6 @@ def _called_tank(predictions, labels, weather):
 
 
 @accuracy_by_condition.mistake(
-    "These are the shares of wrong answers. The accuracy is the share of right ones, where "
-    "prediction and label are equal."
-)
-def _errors(predictions, labels, weather):
-    wrong = predictions != labels
-    return _for_each_condition(lambda mask: wrong[mask].mean(), labels, weather)
-
-
-@accuracy_by_condition.mistake(
     "These are counts of right answers. Divide each by the number of pictures in its condition."
 )
 def _counts(predictions, labels, weather):
@@ -169,15 +160,6 @@ def _sums(scores):
 
 
 @effects.mistake(
-    "All signs are turned round. The effect of the tank is the score with it minus the score "
-    'without it; index 1 is "with".'
-)
-def _signs(scores):
-    tank, weather, both = effects.reference(scores)
-    return -tank, -weather, -both
-
-
-@effects.mistake(
     "Your interaction is halved. Here it is the tank's effect in the sun minus its effect under "
     "clouds, without a half."
 )
@@ -192,6 +174,13 @@ def _half_interaction(scores):
 )
 def _averaged(scores):
     return tuple(float(effect.mean()) for effect in effects.reference(scores))
+
+
+@effects.mistake(
+    "Your indices pick scenes: axis 0 counts them. Begin with a colon, as in `scores[:, 1, 1]`."
+)
+def _scenes_indexed(scores):
+    return effects.reference(scores.transpose(2, 0, 1))
 
 
 @effects.mistake(

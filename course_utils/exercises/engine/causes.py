@@ -200,7 +200,7 @@ CAUSES = {
         "`.item()` wants one number, and there are several: is an index missing, such as "
         "`[0, target]`?"
     ),
-    r"scalar type|same dtype": (
+    r"scalar type|same dtype|type .*should be the same": (
         "Single precision (float32) meets double (float64): convert one, for instance with "
         "`.to(x.dtype)`."
     ),

@@ -208,7 +208,7 @@ class Check:
         if problem.kind != "raised":
             said = self._diagnosis(expected, outcomes, seed)
             problem.message = f"{said} {problem.message}".strip()
-        if aside:
+        if aside and aside[0] != "wrong gradient":  # wrong values have other gradients, of course
             problem.message += f" Besides, {aside[1]}."
         return problem
 

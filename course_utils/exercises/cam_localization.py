@@ -149,6 +149,15 @@ def _all_classes(features, weights, target):
 
 
 @class_activation_map.mistake(
+    "`reshape` and `view` cut the numbers anew, so a row of yours is no position with its "
+    "channels. Flatten the positions, `features.flatten(1)`, and multiply from the left."
+)
+def _mixed_up(features, weights, target):
+    channels, height, width = features.shape
+    return (features.reshape(-1, channels) @ weights[target]).view(height, width)
+
+
+@class_activation_map.mistake(
     "Each channel is weighted, but they are still apart. Add them up: sum over the first axis."
 )
 def _not_summed(features, weights, target):
@@ -330,6 +339,50 @@ def _by_largest_cell(first, second, x, target):
 
 
 @grad_cam_by_hand.mistake(
+    "You took the weights' absolute values. A channel that speaks against the class has a negative "
+    "weight, and is to be subtracted."
+)
+def _absolute_weights_of_channels(first, second, x, target):
+    activation, gradient = _activation_and_gradient(first, second, x, target)
+    return _weighted(gradient.mean((1, 2)).abs(), activation).relu()
+
+
+@grad_cam_by_hand.mistake(
+    "You averaged the gradient's absolute values. Their signs say whether a channel speaks for or "
+    "against the class: average them as they are."
+)
+def _mean_of_absolute_gradients(first, second, x, target):
+    activation, gradient = _activation_and_gradient(first, second, x, target)
+    return _weighted(gradient.abs().mean((1, 2)), activation).relu()
+
+
+@grad_cam_by_hand.mistake(
+    "The sign of your gradient is turned round, as if the score were a loss. What raises the score "
+    "speaks for the class."
+)
+def _of_the_negative_score(first, second, x, target):
+    activation, gradient = _activation_and_gradient(first, second, x, target)
+    return _weighted(-gradient.mean((1, 2)), activation).relu()
+
+
+@grad_cam_by_hand.mistake(
+    "You put a ReLU between the halves. The network is cut as it is: what comes out of `first` "
+    "goes into `second`, negative values too."
+)
+def _relu_at_the_cut(first, second, x, target):
+    return grad_cam_by_hand.reference(nn.Sequential(first, nn.ReLU()), second, x, target)
+
+
+@grad_cam_by_hand.mistake(
+    "You asked for the gradient of the picture. Grad-CAM is made at the cut: detach the output of "
+    "`first`, and ask for the gradient with respect to that."
+)
+def _at_the_picture(first, second, x, target):
+    whole = nn.Sequential(first, second)
+    return grad_cam_by_hand.reference(nn.Identity(), whole, x, target)
+
+
+@grad_cam_by_hand.mistake(
     "This is the gradient averaged over the channels: the feature maps are missing. The averaged "
     "gradients are weights, and what they weigh is the output of `first`."
 )
@@ -458,6 +511,30 @@ def _one_off(heatmap, threshold):
 
 
 @largest_box.mistake(
+    "Your region's number is one too small: without the background `argmax` counts from 0, and "
+    "regions are numbered from 1."
+)
+def _number_off(heatmap, threshold):
+    regions = _regions(_hot(heatmap, threshold))
+    rows, columns = np.nonzero(regions == np.bincount(regions.ravel())[1:].argmax())
+    return rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
+
+
+@largest_box.mistake("You took the smallest region. The largest has the most pixels.")
+def _smallest_region(heatmap, threshold):
+    regions = _regions(_hot(heatmap, threshold))
+    return _corners(ndimage.find_objects(regions)[np.bincount(regions.ravel())[1:].argmin()])
+
+
+@largest_box.mistake(
+    "You kept what is below the threshold. Hot is what reaches it: compare with >=."
+)
+def _cold_region(heatmap, threshold):
+    scaled = (heatmap - heatmap.min()) / (heatmap.max() - heatmap.min())
+    return _box_or_nothing(scaled <= threshold)
+
+
+@largest_box.mistake(
     "You took the region with the hottest pixel. The largest is the one with the most pixels."
 )
 def _hottest_region(heatmap, threshold):
@@ -567,7 +644,7 @@ def _box_or_nothing(hot):
 
 def _pairs_of_boxes(random):
     """Partly over each other, apart, touching, one inside the other, equal; each in both orders."""
-    top, left = (int(value) for value in random.integers(2, 9, 2))
+    top, left = int(random.integers(2, 9)), int(random.integers(21, 30))
     height, width = (int(value) for value in random.integers(6, 13, 2))
     bottom, right = top + height, left + width
     box = (top, left, bottom, right)
@@ -702,6 +779,30 @@ def _by_the_hull(box, other):
 
 
 @overlap.mistake(
+    "You add the shared part to both areas. They count it twice already: subtract it once."
+)
+def _shared_added(box, other):
+    return _shared(box, other) / (_area(box) + _area(other) + _shared(box, other))
+
+
+@overlap.mistake(
+    "Brackets are missing: only the first area is divided by. Put brackets around the whole union."
+)
+def _without_brackets(box, other):
+    return _shared(box, other) / _area(box) + _area(other) - _shared(box, other)
+
+
+@overlap.mistake(
+    "You took the absolute values of height and width. Where boxes are apart these come out "
+    "negative, and then nothing is shared: cut them off at 0."
+)
+def _absolute_sides(box, other):
+    height, width = _sides(box, other)
+    shared = abs(height) * abs(width)
+    return shared / (_area(box) + _area(other) - shared)
+
+
+@overlap.mistake(
     "You count one row and one column too many: bottom and right are already outside, so the "
     "height is `bottom - top` without + 1."
 )
@@ -716,6 +817,15 @@ def _one_too_many(box, other):
 )
 def _as_sizes(box, other):
     corners = [(top, left, top + height, left + width) for top, left, height, width in (box, other)]
+    return overlap.reference(*corners)
+
+
+@overlap.mistake(
+    "You read the boxes as (top, bottom, left, right). They are (top, left, bottom, right): the "
+    "height is box[2] - box[0]."
+)
+def _as_ranges(box, other):
+    corners = [(b[0], b[2], b[1], b[3]) for b in (box, other)]
     return overlap.reference(*corners)
 
 

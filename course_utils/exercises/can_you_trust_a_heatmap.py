@@ -85,6 +85,15 @@ def _density(heatmap, mask):
 
 
 @relevance_mass.mistake(
+    "You divide the mean on the object by the mean beside it. The mass is a share: the sum on the "
+    "object, divided by the sum of the whole map."
+)
+def _contrast(heatmap, mask):
+    positive = heatmap.clamp(min=0)
+    return float(positive[mask].mean() / positive[~mask].mean())
+
+
+@relevance_mass.mistake(
     "You divide by the relevance beside the object. A share divides by that of the whole map, the "
     "object included."
 )
@@ -273,6 +282,23 @@ def _bell_curve_of_level(values, picks, level=0.95):
 
 
 @bootstrap_interval.mistake(
+    "This is the mean plus and minus one standard deviation. An interval of a given confidence is "
+    "made of quantiles of the samples' means."
+)
+def _one_deviation(values, picks, level=0.95):
+    means = values[picks].mean(dim=1)
+    return float(means.mean() - means.std()), float(means.mean() + means.std())
+
+
+@bootstrap_interval.mistake(
+    "Brackets are missing: half of what the level leaves is cut off either end, (1 - level) / 2. "
+    "You divide the level alone."
+)
+def _without_brackets(values, picks, level=0.95):
+    return _between(values[picks].mean(dim=1), level / 2, 1 - level / 2)
+
+
+@bootstrap_interval.mistake(
     "You use the formula for the standard error, mean plus and minus 1.96 s / sqrt(N). The "
     "bootstrap reads the interval off the samples: take the quantiles of their means."
 )
@@ -387,6 +413,23 @@ def _not_divided(one, other):
 def _mixed_counts(one, other):
     a, b = _ranks(one), _ranks(other)
     return float(((a - a.mean()) * (b - b.mean())).mean() / (a.std() * b.std()))
+
+
+@rank_correlation.mistake(
+    "You divide by the squares of both lengths. Their roots are missing: `norm`, or the square "
+    "root of the product."
+)
+def _by_squared_lengths(one, other):
+    a, b = (_ranks(m) - _ranks(m).mean() for m in (one, other))
+    return float((a * b).sum() / (a.square().sum() * b.square().sum()))
+
+
+@rank_correlation.mistake(
+    "You sorted each map by itself, so that pixels lost their partners. Ranks stay at their "
+    "pixels: the argsort of the argsort."
+)
+def _sorted_values(one, other):
+    return _pearson(one.flatten().sort().values, other.flatten().sort().values)
 
 
 @rank_correlation.mistake(
@@ -584,6 +627,14 @@ def _rounded_up(model, x, target, heatmap, replacement, steps):
 
 
 @deletion_curve.mistake(
+    "You delete one more pixel in each step. After step k it is k / steps of all pixels."
+)
+def _pixel_by_pixel(model, x, target, heatmap, replacement, steps):
+    masks = _deleted(heatmap, steps, lambda step: step)
+    return _curve(model, x, target, replacement, masks)
+
+
+@deletion_curve.mistake(
     "You lower a threshold in equal steps, and the same step of the threshold is few pixels here "
     "and many there. Count pixels: after step k the k / steps with the highest values are gone."
 )
@@ -611,6 +662,22 @@ def _softmax_of_the_batch(model, x, target, heatmap, replacement, steps):
         return scores.softmax(dim=0)[0, target]
 
     return _curve(model, x, target, replacement, _deleted(heatmap, steps), read)
+
+
+@deletion_curve.mistake("These are the probabilities of all classes. Follow one, `target`.")
+def _all_classes(model, x, target, heatmap, replacement, steps):
+    def read(scores):
+        return scores.softmax(dim=1)[0]
+
+    return _curve(model, x, target, replacement, _deleted(heatmap, steps), read)
+
+
+@deletion_curve.mistake(
+    "This is by how much the probability falls. The curve is the probability itself."
+)
+def _falls(model, x, target, heatmap, replacement, steps):
+    curve = deletion_curve.reference(model, x, target, heatmap, replacement, steps)
+    return curve[0] - curve
 
 
 @deletion_curve.mistake(

@@ -24,7 +24,7 @@ def _places(maps):
     return maps.flatten(2).max(dim=2)
 
 
-@check(points=1, probes=_maps)
+@check(points=1, probes=_maps, integers=True)
 def channel_peaks(maps):
     """The maximum of every map and where it is: maps (N, C, h, w) -> values, rows, columns.
 
@@ -75,6 +75,29 @@ def _flat_places(maps):
 def _fractions(maps):
     values, places = _places(maps)
     return values, places / maps.shape[3], places % maps.shape[3]
+
+
+@channel_peaks.mistake(
+    "`argmax` along one axis finds the best place of every row or column, not of the map. Look for "
+    "one place in the whole map."
+)
+def _best_of_each_line(maps):
+    return maps.amax((2, 3)), maps.argmax(2), maps.argmax(3)
+
+
+@channel_peaks.mistake("Rows and columns come last: the order is values, rows, columns.")
+def _values_last(maps):
+    values, rows, columns = channel_peaks.reference(maps)
+    return rows, columns, values
+
+
+@channel_peaks.mistake(
+    "`amax` over three axes leaves one number a channel. Each picture has its own: take it over "
+    "rows and columns alone."
+)
+def _values_over_pictures(maps):
+    _, rows, columns = channel_peaks.reference(maps)
+    return maps.amax((0, 2, 3)), rows, columns
 
 
 @channel_peaks.mistake(
@@ -173,7 +196,7 @@ def _joined(values, ids, new_values, new_ids):
     return torch.cat([values, new_values], dim=1), torch.cat([ids, new_ids], dim=1)
 
 
-@check(points=2, probes=_states)
+@check(points=2, probes=_states, integers=True)
 def keep_best(values, ids, new_values, new_ids, k):
     """The k best of what was kept and what is new -> values, ids, best first, at most k of each.
 
@@ -285,6 +308,29 @@ def _first_channel(values, ids, new_values, new_ids, k):
 
 
 @keep_best.mistake(
+    "You sort down the columns, so channels change places. Each row is a channel: dim=1."
+)
+def _down_the_columns(values, ids, new_values, new_ids, k):
+    values, ids = _joined(values, ids, new_values, new_ids)
+    best = values.argsort(dim=0, descending=True, stable=True)[:, :k]
+    return values.gather(0, best), ids.gather(0, best)
+
+
+@keep_best.mistake(
+    "The new values were sorted before you joined them, and their ids were not. Join first, as "
+    "they come, and sort both by one order."
+)
+def _new_values_sorted(values, ids, new_values, new_ids, k):
+    new_values = new_values.sort(dim=1, descending=True, stable=True).values
+    return keep_best.reference(values, ids, new_values, new_ids, k)
+
+
+@keep_best.mistake("The ids come first in your answer: return values, ids.")
+def _ids_first(values, ids, new_values, new_ids, k):
+    return keep_best.reference(values, ids, new_values, new_ids, k)[::-1]
+
+
+@keep_best.mistake(
     "You keep everything. Only the first k columns are wanted; the others would fill the memory as "
     "the gallery grows."
 )
@@ -359,6 +405,14 @@ def _transposed(picture, row, column, size, stride, start):
 )
 def _no_start(picture, row, column, size, stride, start):
     return _window(picture, row * stride, column * stride, size, 1.0)
+
+
+@receptive_crop.mistake(
+    "You subtract `start`. It is where the first unit's window begins, negative if that lies "
+    "outside the picture: add it."
+)
+def _start_subtracted(picture, row, column, size, stride, start):
+    return _window(picture, row * stride - start, column * stride - start, size, 1.0)
 
 
 @receptive_crop.mistake(
@@ -556,6 +610,15 @@ def _precision(hot, masks):
 )
 def _by_all_cells(hot, masks):
     return _areas(hot, masks)[0] / hot[:, 0].numel()
+
+
+@overlap.mistake(
+    "Your areas are those of all channels and all parts together. Each channel and each part has "
+    "its own: sum over the cells alone."
+)
+def _areas_of_all(hot, masks):
+    shared, hot_area, mask_area = _areas(hot, masks)
+    return shared / (hot_area.sum() + mask_area.sum() - shared)
 
 
 @overlap.mistake("These are the intersections. Divide them by the unions.")

@@ -1,5 +1,7 @@
 """Checks of notebook 10, deconvolution and unpooling."""
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -99,6 +101,17 @@ def _all_starts(filter, size, stride):
 )
 def _without_brackets(filter, size, stride):
     return _rows(filter, size - len(filter) // stride + 1, size, stride)
+
+
+@convolution_matrix.mistake(
+    "There are as many rows as with stride 1, and those between are empty. Row i holds the filter "
+    "from column i * stride on: no row is left out."
+)
+def _empty_rows(filter, size, stride):
+    matrix = convolution_matrix.reference(filter, size, 1)
+    kept = torch.zeros_like(matrix)
+    kept[::stride] = matrix[::stride]
+    return kept
 
 
 @convolution_matrix.mistake(
@@ -236,6 +249,17 @@ def _repeated(y, filter, stride):
 
 
 @transpose_by_zeros.mistake(
+    "Your result is cut off at both ends: `same` keeps as many entries as the longer of the two "
+    "has. Take the whole, `full`."
+)
+def _same_length(y, filter, stride):
+    whole = transpose_by_zeros.reference(y, filter, stride)
+    longer = max((len(y) - 1) * stride + 1, len(filter))
+    start = (len(whole) - longer) // 2
+    return whole[start : start + longer]
+
+
+@transpose_by_zeros.mistake(
     "The axes that conv1d needs are still there: take them away again, with [0, 0]."
 )
 def _with_axes(y, filter, stride):
@@ -246,14 +270,14 @@ def _with_axes(y, filter, stride):
 
 
 def _pooled(random):
-    """With and without overlapping windows, one of them certain to share a maximum; not square.
+    """Windows apart and overlapping, where some share a maximum; one map is square.
 
     Values of both signs, and other values than the maxima at their places: a signal on its way
     back is no activation.
     """
     probes = []
     for count, size, kernel, stride in (
-        ((2, 3), (6, 8), 2, 2),
+        ((2, 3), (6, 6), 2, 2),
         ((1, 4), (7, 5), 3, 2),
         ((3, 2), (5, 9), 3, 1),
     ):
@@ -337,8 +361,7 @@ def _corners(values, switches, size):
     "along columns."
 )
 def _by_columns(values, switches, size):
-    turned = switches % size[1] * size[0] + switches // size[1]
-    return _scattered(values, turned, size)
+    return _one_by_one(values, switches, size, lambda place: (place % size[1], place // size[1]))
 
 
 @unpool.mistake(
@@ -346,9 +369,15 @@ def _by_columns(values, switches, size):
     "the map is *wide*: row = switch // W, column = switch % W."
 )
 def _by_height(values, switches, size):
-    height, width = size
-    rows = (switches // height).clamp(max=height - 1)
-    return _scattered(values, rows * width + (switches % height).clamp(max=width - 1), size)
+    return _one_by_one(values, switches, size, lambda place: divmod(place, size[0]))
+
+
+def _one_by_one(values, switches, size, row_and_column):
+    maps = torch.zeros(*values.shape[:2], *size)
+    for count, channel, i, j in itertools.product(*map(range, values.shape)):
+        row, column = row_and_column(int(switches[count, channel, i, j]))
+        maps[count, channel, row, column] += values[count, channel, i, j]
+    return maps
 
 
 @unpool.mistake("Height and width are exchanged: `size` is (H, W), rows first.")
@@ -557,6 +586,14 @@ def _whole_map(layers, x, channel):
 
 
 @deconvnet.mistake(
+    "You send all maps back as they are. Only one number stays for each picture, the strongest "
+    "activation of the channel; all else becomes zero."
+)
+def _all_maps(layers, x, channel):
+    return _sent_back(layers, x, channel, keep=lambda maps, channel: maps)
+
+
+@deconvnet.mistake(
     "You keep the strongest place of the whole batch. Every picture has its own: take the maximum "
     "over rows and columns alone."
 )
@@ -642,9 +679,7 @@ def _bias_subtracted(layers, x, channel):
 )
 def _not_transposed(layers, x, channel):
     def transpose(signal, layer):
-        padding = [n if isinstance(n, int) else 0 for n in layer.padding]
-        ends = [k - 1 - n for k, n in zip(layer.kernel_size, padding)]
-        return F.conv2d(signal, layer.weight.transpose(0, 1), padding=ends)
+        return F.conv2d(signal, layer.weight.transpose(0, 1), padding=layer.padding)
 
     return _sent_back(layers, x, channel, transpose=transpose)
 

@@ -103,6 +103,29 @@ def _lambda_squared(score, x, l2):
     return score - (l2 * x).square().sum(dim=(1, 2, 3))
 
 
+@objective.mistake(
+    "Your brackets take l2 off the score before it meets the norm. The product comes first: "
+    "score - l2 * norm."
+)
+def _brackets(score, x, l2):
+    return (score - l2) * x.square().sum(dim=(1, 2, 3))
+
+
+@objective.mistake(
+    "Your penalty is half of what it should be. Some texts write lambda / 2; here it is lambda."
+)
+def _half(score, x, l2):
+    return score - l2 / 2 * x.square().sum(dim=(1, 2, 3))
+
+
+@objective.mistake(
+    "The norm has kept axes of length 1, so scores and norms make a table. Without keepdim=True "
+    "both are (N,)."
+)
+def _table(score, x, l2):
+    return score - l2 * x.square().sum(dim=(1, 2, 3), keepdim=True)
+
+
 @objective.mistake("This is the penalty alone: it is to be subtracted from the score.")
 def _penalty_alone(score, x, l2):
     return l2 * x.square().sum(dim=(1, 2, 3))
@@ -120,8 +143,8 @@ def _networks(random):
     """Small networks, an x each, a class, a lambda and a step size; one x requires a gradient."""
     calls = []
     for count, size, classes, target, l2, step in (
-        (2, (6, 8), 4, 2, 0.05, 0.3),
-        (3, (7, 5), 3, 0, 0.2, 0.08),
+        (3, (6, 8), 4, 2, 0.05, 0.3),
+        (2, (7, 5), 3, 0, 0.2, 0.08),
         (1, (5, 9), 4, 1, 0.1, 1.5),
     ):
         head = nn.Linear(4 * (size[0] - 2) * (size[1] - 2), classes)
@@ -334,6 +357,23 @@ def _first_picture(model, x, target, l2, step):
 
 
 @ascent_step.mistake(
+    "`model(x)[target]` is the row of a picture, the one with that number. Scores are "
+    "(N, classes): take a column, [:, target]."
+)
+def _row_of_target(model, x, target, l2, step):
+    gradient = _gradient(model, x, lambda s, x: s[target].sum() - l2 * x.square().sum())
+    return _moved(x, gradient, step)
+
+
+@ascent_step.mistake(
+    "You cut the new x off at 0 and 1. It is preprocessed, so black and white lie elsewhere; "
+    "cutting off is left to the cells below."
+)
+def _cut_off(model, x, target, l2, step):
+    return _moved(x, _slope(model, x, target, l2), step).clamp(0, 1)
+
+
+@ascent_step.mistake(
     "The first picture's value is the only one that you climb: the others have no gradient, and 0 "
     "divided by 0 is not a number. Sum the values of the whole batch."
 )
@@ -430,6 +470,23 @@ def _diagonal(x):
 )
 def _cut_too_far(x):
     return _sum(x.diff(dim=2)[..., :-1].abs()) + _sum(x.diff(dim=3)[:, :, :-1].abs())
+
+
+@total_variation.mistake(
+    "Pairs in the first row and the first column are missing: you cut both differences to one "
+    "shape before you added them. Sum each by itself, then add the sums."
+)
+def _cut_to_one_shape(x):
+    down, right = x.diff(dim=2)[..., 1:], x.diff(dim=3)[:, :, 1:]
+    return _sum(down.abs() + right.abs())
+
+
+@total_variation.mistake(
+    "You add both differences of a pixel before you take the absolute value, so that they cancel. "
+    "Each pair of neighbours counts for itself."
+)
+def _added_first(x):
+    return _sum((x.diff(dim=2)[..., :-1] + x.diff(dim=3)[:, :, :-1]).abs())
 
 
 @total_variation.mistake(
@@ -560,6 +617,14 @@ def _output(model, name, x):
 )
 def _exchanged(model, name, x, channel, row, column):
     return _output(model, name, x)[:, channel, column, row]
+
+
+@unit_score.mistake(
+    "Your order is row, column, channel. A feature map is (N, channels, rows, columns): the "
+    "channel comes first."
+)
+def _channel_last(model, name, x, channel, row, column):
+    return _output(model, name, x)[:, row, column, channel]
 
 
 @unit_score.mistake("This is the whole channel's mean. A unit is one position of its map.")

@@ -1,4 +1,8 @@
-"""Runs a notebook's cells in this process, one after the other, without a kernel."""
+"""Runs a notebook's cells in this process, one after the other, without a kernel.
+
+Figures are made but not turned into pictures, which takes most of a notebook's time, and nothing is
+displayed. What a widget draws is drawn once; an error in it is raised, not shown.
+"""
 
 import contextlib
 import linecache
@@ -8,6 +12,7 @@ from pathlib import Path
 
 import matplotlib
 import nbformat
+import pytest
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
@@ -20,8 +25,8 @@ def run(path: Path, answers: dict[str, Callable], parameters: dict[str, object])
     A cell that raises does so here; its number is told in the traceback's file name.
     """
     matplotlib.use("agg")
-    space = {"__name__": "__main__", "display": lambda *things, **options: None}
-    with _inside(path.parent):
+    space = {"__name__": "__main__", "display": _nothing}
+    with _inside(path.parent), _without_pictures():
         for number, cell in enumerate(nbformat.read(path, as_version=4).cells):
             if cell.cell_type != "code":
                 continue
@@ -44,6 +49,27 @@ def _close_figures():
     import matplotlib.pyplot as plt
 
     plt.close("all")
+
+
+@contextlib.contextmanager
+def _without_pictures() -> Iterator[None]:
+    """Turns figures into nothing, and lets the errors of widgets through."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("course_utils.figures._encoded", lambda figure: (b"", "png"))
+        patch.setattr("course_utils.figures.display", _nothing)
+        patch.setattr("course_utils.widgets.display", _nothing)
+        patch.setattr("course_utils.widgets.drawn", _drawn)
+        patch.setattr("course_utils.widgets.DisplayHandle.display", _nothing)
+        yield
+
+
+def _nothing(*things, **options):
+    """In place of what shows something."""
+
+
+def _drawn(function, values):
+    function(**values)
+    return {"text/plain": ""}, {}
 
 
 @contextlib.contextmanager

@@ -15,6 +15,9 @@ from course_utils.exercises.engine.values import printable
 COURSE = str(Path(__file__).resolve().parents[2])
 PYTHON = sysconfig.get_paths()["stdlib"]
 
+LONGEST = 300
+"""Characters of a message that are told."""
+
 
 @dataclass
 class Raised:
@@ -44,7 +47,8 @@ def explain(error: BaseException, function, arguments: int) -> Raised:
 
 def _first_line(error):
     text = _message(error).strip()
-    return text.splitlines()[0] if text else ""
+    line = text.splitlines()[0] if text else ""
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
 
 
 def _message(error):

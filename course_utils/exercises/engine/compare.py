@@ -45,7 +45,9 @@ def difference(
     family = _family(expected)
     if family is None:
         raise TypeError(f"Checks can't compare a {type(expected).__name__}.")
-    if family == "sequence" and _family(got) in ("tensor", "array"):
+    if family == "sequence" and _family(got) in ("tensor", "array") and got.ndim:
+        if len(got) != len(expected):
+            return _wrong_length(expected, got, where)
         got = list(got)
     if family != _family(got):
         return _wrong_type(expected, got, where)
@@ -122,14 +124,18 @@ def _wrong_type(expected, got, where):
 
 def _sequences(expected, got, tolerance, where, integers):
     if len(expected) != len(got):
-        message = f"{_place(where)} has {_count(len(got), 'item')}; expected {len(expected)}."
-        return Mismatch("shape", message)
+        return _wrong_length(expected, got, where)
     for number, (a, b) in enumerate(zip(expected, got), 1):
         inner = f"Item {number}" + (f" of {where[0].lower()}{where[1:]}" if where else "")
         mismatch = difference(a, b, tolerance, inner, integers)
         if mismatch:
             return mismatch
     return None
+
+
+def _wrong_length(expected, got, where):
+    message = f"{_place(where)} has {_count(len(got), 'item')}; expected {len(expected)}."
+    return Mismatch("shape", message)
 
 
 def _count(number, noun):

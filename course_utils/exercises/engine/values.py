@@ -6,13 +6,15 @@ dict, dense tensors and NumPy arrays, all of them of exactly these types; everyt
 `Foreign`, which has a name and a word of advice, and equals nothing.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 
 DEPTH = 12
 """Lists in lists, at most; one that contains itself has no end."""
 
-MOST_ITEMS = 200_000
+MOST_ITEMS = 50_000
 """Items of lists that are read; a list with itself in it, many times, has far more."""
 
 MOST_BITS = 1000
@@ -40,6 +42,8 @@ def read(value: object) -> tuple[object, list[torch.Tensor]]:
     reader = _Reader()
     try:
         return reader.read(value, 0), reader.tensors
+    except _TooMany:
+        return foreign(value, "It has far too many items; does it contain itself?"), []
     except Exception:
         return foreign(value), reader.tensors
 
@@ -52,12 +56,23 @@ def plain(value: object) -> object:
 def foreign(value: object, advice: str = "") -> Foreign:
     """What stands for a value of this type."""
     name = "".join(c for c in type(value).__name__ if c.isalnum() or c == "_") or "object"
-    return type(name, (Foreign,), {"advice": advice})()
+    stand_in = _foreign_class(name)()
+    stand_in.advice = advice
+    return stand_in
+
+
+@lru_cache
+def _foreign_class(name):
+    return type(name, (Foreign,), {})
 
 
 def printable(text: str) -> str:
     """Text that every terminal and page can show: halves of characters become question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+class _TooMany(Exception):
+    """There are more items than any answer has."""
 
 
 class _Reader:
@@ -69,6 +84,8 @@ class _Reader:
 
     def read(self, value, depth):
         self.left -= 1
+        if self.left < 0:
+            raise _TooMany
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, (int, float, str)):
@@ -96,13 +113,7 @@ class _Reader:
         return tuple(items) if kind is tuple else items
 
     def _items(self, items, depth):
-        found = []
-        for item in items:
-            if self.left < 0:
-                found.append(foreign(item, "The whole answer has far too many items."))
-                break
-            found.append(self.read(item, depth + 1))
-        return found
+        return [self.read(item, depth + 1) for item in items]
 
     def _key(self, key):
         """A key of a dict; a tensor is taken for the number that it holds."""

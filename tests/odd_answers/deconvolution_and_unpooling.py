@@ -147,7 +147,6 @@ def by_autograd_with_another_rule(layers, x, channel):
     return torch.autograd.grad(maps, x, signal)[0]
 
 
-@torch.no_grad()
 def picture_by_picture_with_flipped_filters(layers, x, channel):
     projected = []
     for picture in x:

@@ -40,8 +40,8 @@ test: $(READY)  ## unit tests, then every notebook twice, then the style check
 	part 'style' $(MAKE) --no-print-directory lint; \
 	printf "\n$$times"; exit $$status
 
-lint: $(READY)  ## check style and formatting, notebooks too
-	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
+lint: $(READY)  ## check style, formatting (notebooks too) and types
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . && $(BIN)/basedpyright
 
 format: $(READY)  ## repair what `make lint` complains about, as far as possible
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -30,7 +30,10 @@ def fetch(address: str, checksum: str, folder: Path) -> Path:
     pooch.get_logger().setLevel("WARNING")
     try:
         downloader = pooch.HTTPDownloader(timeout=TIMEOUT)
-        pooch.retrieve(address, checksum, path.name, folder, downloader=downloader)
+        pooch.retrieve(
+            address, checksum, path.name, folder,
+            downloader=downloader,  # pyright: ignore[reportArgumentType] (its own stub is narrower)
+        )  # fmt: skip
     except requests.RequestException as error:
         what = f"can't be downloaded here ({_reason(error)})"
         raise DataError(path.name, what, by_hand) from None
@@ -47,7 +50,7 @@ def _reason(error):
     """Why a download failed, in few words."""
     import requests
 
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answers {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout):
         return "the server is silent"

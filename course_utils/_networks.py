@@ -78,7 +78,7 @@ def network_of(model) -> nn.Module:
         )
     if not isinstance(model, nn.Module):
         raise ValueError(
-            f"The model must be an nn.Module or a Classifier, not a {type(model).__name__}."
+            f"The model must be a Classifier or an nn.Module, not a {type(model).__name__}."
         )
     compiled = getattr(model, "_orig_mod", None)  # of torch.compile
     return network_of(compiled) if isinstance(compiled, nn.Module) else model

@@ -93,17 +93,17 @@ def ascend(
     The model is used in eval mode and left as it was. Raises ValueError for targets that it doesn't
     have, and for those that nothing near the start can change: dead units.
     """
-    targets = _checked_targets(targets)
+    goals = _checked_targets(targets)
     _check_numbers(steps, step, l2=l2, tv=tv, blur=blur, jitter=jitter)
     wanted = _checked_keep(keep, steps)
     generator = torch.Generator().manual_seed(seed)
-    x, low, high = _beginning(model, start, len(targets), size, mean, std, generator)
+    x, low, high = _beginning(model, start, len(goals), size, mean, std, generator)
     frames = {0: x}
     network = Ready(model)
     for number in range(steps):
-        gradient = _gradient(network, x, targets, layer, l2, tv, _shift(jitter, generator))
+        gradient = _gradient(network, x, goals, layer, l2, tv, _shift(jitter, generator))
         if number == 0:
-            _check_alive(network, x, targets, layer)
+            _check_alive(network, x, goals, layer)
         if decorrelated:
             gradient = _decorrelated(gradient)
         length = gradient.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-20)
@@ -131,10 +131,10 @@ def target_scores(
     (channel, row, col): one value of the layer's maps; of a layer without maps, only the channel
     None:               the mean square of all values of the layer, as in DeepDream
     """
-    targets = _checked_targets(targets)
-    if len(targets) != len(x):
-        raise ValueError(f"There are {len(x)} pictures but {len(targets)} targets.")
-    return _target_scores(Ready(model), x, targets, layer)
+    goals = _checked_targets(targets)
+    if len(goals) != len(x):
+        raise ValueError(f"There are {len(x)} pictures but {len(goals)} targets.")
+    return _target_scores(Ready(model), x, goals, layer)
 
 
 def _target_scores(network, x, targets, layer):
@@ -281,13 +281,14 @@ def _checked_targets(targets):
     return [_checked_target(target) for target in targets]
 
 
-def _checked_target(target):
+def _checked_target(target) -> Target:
     if target is None:
         return None
     try:
         if isinstance(target, (tuple, list)) and len(target) == 3:
-            return tuple(operator.index(place) for place in target)
-        if not isinstance(target, bool):
+            channel, row, column = (operator.index(place) for place in target)
+            return channel, row, column
+        if not isinstance(target, (bool, tuple, list)):
             return operator.index(target)
     except TypeError:
         pass  # neither a whole number nor three of them

@@ -31,12 +31,15 @@ def box_from_map(heatmap: Tensor, threshold: float) -> Box:
         raise ValueError(f"A heatmap has the shape (H, W), not {tuple(heatmap.shape)}.")
     if not 0 <= threshold <= 1:
         raise ValueError(f"The threshold lies between 0 and 1; got {threshold}.")
-    low, high = values.min(), values.max()
+    low = values.min()
+    high = values.max()
     if not np.isfinite(high - low):
         raise ValueError("The heatmap holds NaN or infinity, so it has no hottest region.")
     if low == high:
         return EMPTY_BOX
-    regions, _ = ndimage.label(values - low >= threshold * (high - low), np.ones((3, 3)))
+    hot = values - low >= threshold * (high - low)
+    regions = np.zeros(values.shape, dtype=np.int32)
+    ndimage.label(hot, np.ones((3, 3)), output=regions)
     largest = np.bincount(regions.ravel())[1:].argmax()
     return _corners(ndimage.find_objects(regions)[largest])
 

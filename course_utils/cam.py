@@ -84,14 +84,15 @@ def grad_cam(
     feature_maps(outputs[-1], x, "Grad-CAM")
     with torch.enable_grad():
         chosen = scores.gather(1, class_indices(target, scores)[:, None]).sum()
-        gradients = [None]
+        gradients = []
         if chosen.requires_grad:
             gradients = torch.autograd.grad(chosen, activations, allow_unused=True)
-    used = [number for number, gradient in enumerate(gradients) if gradient is not None]
+    used = [pair for pair in zip(gradients, activations) if pair[0] is not None]
     if not used:
         raise ValueError("The scores don't depend on this layer, so it has no Grad-CAM.")
-    weights = gradients[used[-1]].mean(dim=(2, 3))
-    heatmaps = torch.einsum("nk,nkhw->nhw", weights, activations[used[-1]].detach())
+    gradient, activation = used[-1]
+    weights = gradient.mean(dim=(2, 3))
+    heatmaps = torch.einsum("nk,nkhw->nhw", weights, activation.detach())
     return heatmaps.relu() if relu else heatmaps
 
 
@@ -106,7 +107,7 @@ def upsample(heatmap: Tensor, size: int | tuple[int, int]) -> Tensor:
     """
     if heatmap.dim() not in (2, 3) or heatmap.numel() == 0:
         raise ValueError(f"A heatmap is (h, w), several are (N, h, w); got {tuple(heatmap.shape)}.")
-    size = (size, size) if isinstance(size, int) else tuple(size)
+    height, width = (size, size) if isinstance(size, int) else size
     stack = heatmap.reshape(-1, 1, *heatmap.shape[-2:])
-    larger = functional.interpolate(stack, size, mode="bilinear", align_corners=False)
-    return larger.reshape(*heatmap.shape[:-2], *size)
+    larger = functional.interpolate(stack, (height, width), mode="bilinear", align_corners=False)
+    return larger.reshape(*heatmap.shape[:-2], height, width)

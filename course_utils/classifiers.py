@@ -71,8 +71,8 @@ class Classifier:
     def __post_init__(self):
         self.model.eval().requires_grad_(False)
         for module in self.model.modules():
-            if getattr(module, "inplace", False):
-                module.inplace = False  # in-place ReLUs break hooks on the layer before them
+            if getattr(module, "inplace", False):  # in-place ReLUs break hooks on what is before
+                vars(module)["inplace"] = False
 
     def preprocess(self, picture: Tensor) -> Tensor:
         """What the network takes: x (N, 3, S, S), on the picture's device.

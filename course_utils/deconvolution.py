@@ -226,15 +226,16 @@ def descend(
         )
     arrived = []
     for step in reversed(steps):
-        if isinstance(step.layer, nn.MaxPool2d):
-            signal = unpool(signal, step.switches, step.values.shape[-2:])
+        height, width = step.values.shape[-2:]
+        if step.switches is not None:
+            signal = unpool(signal, step.switches, (height, width))
         elif isinstance(step.layer, (nn.ReLU, nn.ReLU6)):
             below = step.values < _ceiling(step.layer)  # beyond it a ReLU6 is off, as below zero
             signal = RELU_RULES[rule](signal, step.values * below)
         elif isinstance(step.layer, nn.ZeroPad2d):
             signal = functional.pad(signal, [-margin for margin in step.layer.padding])
-        else:
-            signal = transposed(step.layer, signal, step.values.shape[-2:])
+        elif isinstance(step.layer, nn.Conv2d):
+            signal = transposed(step.layer, signal, (height, width))
         arrived.append((step.name, signal))
     return iter(arrived)
 
@@ -259,11 +260,10 @@ def transposed(conv: nn.Conv2d, signal: Tensor, size: tuple[int, int]) -> Tensor
     return functional.pad(full, margins)
 
 
-def _padding_before(conv, axis):
-    if conv.padding == "valid":
-        return 0
-    if conv.padding == "same":
-        return conv.dilation[axis] * (conv.kernel_size[axis] - 1) // 2
+def _padding_before(conv, axis) -> int:
+    if isinstance(conv.padding, str):
+        reach = conv.dilation[axis] * (conv.kernel_size[axis] - 1)
+        return reach // 2 if conv.padding == "same" else 0
     return conv.padding[axis]
 
 

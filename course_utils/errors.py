@@ -1,7 +1,7 @@
 """The errors that the course raises on purpose: each is one sentence about what to do."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 
@@ -49,7 +49,7 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
     return f"There is no {what} {name!r}; close to it, of {len(known)}: {', '.join(close)}."
 
 
-def check_name(what: str, name: object, known: Iterable[str]) -> None:
+def check_name(what: str, name: object, known: Collection[str]) -> None:
     """Raises ValueError, with the sentence of `unknown_name`, if `name` is not among the known."""
     if name not in known:
         raise ValueError(unknown_name(what, name, known))

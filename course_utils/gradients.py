@@ -407,7 +407,8 @@ class _SharedConvolution(TorchFunctionMode):
     def __init__(self, leaf):
         super().__init__()
         self.leaf = leaf
-        self.points = None
+        self.points: Tensor | None = None
+        self.version = 0
 
     def watch(self, points):
         """Takes note of what enters the network: leaf + constants."""
@@ -421,8 +422,10 @@ class _SharedConvolution(TorchFunctionMode):
 
     def _is_entrance(self, args, kwargs):
         """Whether this is a plain convolution of what entered, not yet written into."""
+        if self.points is None or args[0] is not self.points:
+            return False
         plain = len(args) == 7 and not kwargs and not isinstance(args[4], str)
-        return plain and args[0] is self.points and self.points._version == self.version
+        return plain and self.points._version == self.version
 
 
 class _SummedConvolution(torch.autograd.Function):

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import map_arg
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -374,7 +375,7 @@ class Run:
         """The network's output, (N, ...)."""
         for node in self.kept.nodes:
             if node.op == "output":
-                return output_in(fx.node.map_arg(node.args[0], self._whole))
+                return output_in(map_arg(node.args[0], self._whole))
             self.state[node] = self.step(node)
             for used in node.all_input_nodes:
                 if self.kept.last_use[used] is node:
@@ -495,8 +496,8 @@ class Run:
         def value_of(used):
             return values[used] if used in values else self.kept.values[used]
 
-        arguments = fx.node.map_arg(node.args, value_of)
-        keywords = fx.node.map_arg(node.kwargs, value_of)
+        arguments = map_arg(node.args, value_of)
+        keywords = map_arg(node.kwargs, value_of)
         if node.op == "get_attr":
             return self.kept.values[node]
         if node.op == "call_module":

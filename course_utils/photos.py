@@ -9,6 +9,7 @@ The article's four photographs belong to the repository gsurma/cnn_explainer (MI
 no part of the course: each is fetched on its first use and kept in the user's cache.
 """
 
+import contextlib
 import importlib.util
 import io
 import warnings
@@ -146,10 +147,8 @@ def _too_large(file, extent):
 
 def _upright_rgb(image, path):
     """Any image as sRGB with 8 bits, turned as its EXIF data says."""
-    try:
-        image = ImageOps.exif_transpose(image)
-    except Exception:  # unreadable EXIF data says nothing about the picture
-        pass
+    with contextlib.suppress(Exception):  # unreadable EXIF data says nothing about the picture
+        ImageOps.exif_transpose(image, in_place=True)
     if image.mode in ("LAB", "HSV"):
         raise PictureError(
             f"{path} holds its colours as {image.mode}, which 8 bits keep only roughly; save it"
@@ -176,7 +175,7 @@ def _in_srgb(image):
         if "srgb" in ImageCms.getProfileDescription(source).lower():
             return image
         srgb = ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, source, srgb, outputMode=mode)
+        return ImageCms.profileToProfile(image, source, srgb, outputMode=mode) or image
     except (ImageCms.PyCMSError, OSError, ValueError):  # a broken profile says nothing
         return image
 

@@ -241,10 +241,11 @@ def rank_correlation(one: Tensor, other: Tensor, resolution: float = 0.0) -> flo
     _refuse_nan(one, other)
     if not 0 <= resolution < 1:
         raise ValueError(f"The resolution must be at least 0 and less than 1, not {resolution}.")
-    one, other = _rounded(one, resolution), _rounded(other, resolution)
+    one = _rounded(one, resolution)
+    other = _rounded(other, resolution)
     if one.max() == one.min() or other.max() == other.min():
         return 0.0
-    return float(stats.spearmanr(one.flatten(), other.flatten())[0])
+    return float(stats.spearmanr(one.flatten(), other.flatten()).statistic)
 
 
 def _rounded(heatmap, resolution):
@@ -263,8 +264,14 @@ def structural_similarity(one: Tensor, other: Tensor) -> float:
     _refuse_nan(one, other)
     if one.max() == one.min() or other.max() == other.min():
         return 0.0
-    scaled = [((m - m.min()) / (m.max() - m.min())).detach().double().numpy() for m in (one, other)]
-    return float(skimage_similarity(*scaled, data_range=1.0))
+    similarity = skimage_similarity(_scaled(one), _scaled(other), data_range=1.0, full=False)
+    return float(np.asarray(similarity))
+
+
+def _scaled(heatmap):
+    """The map with its smallest value at 0 and its largest at 1, as an array."""
+    scaled = (heatmap - heatmap.min()) / (heatmap.max() - heatmap.min())
+    return scaled.detach().cpu().double().numpy()
 
 
 # ---------------------------------------------------------------------------- controls

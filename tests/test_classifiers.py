@@ -13,7 +13,15 @@ import torch
 from torch import nn
 
 from course_utils import classifiers
-from course_utils.classifiers import Classifier, PlainNet, Preprocess, load, save, wrap
+from course_utils.classifiers import (
+    Classifier,
+    PlainNet,
+    Preprocess,
+    load,
+    load_from,
+    save,
+    wrap,
+)
 from course_utils.pictures import DataError, PictureError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -544,7 +552,7 @@ def test_an_own_network_is_used_like_the_courses():
 @pytest.mark.parametrize(
     "model, classes, message",
     [
-        (lambda x: x, ["a"], "must be an nn.Module"),
+        (lambda x: x, ["a"], "must be a Classifier or an nn.Module"),
         (nn.Flatten(), ["a"], "no weights"),
         (own_network(3), ["a", "b"], r"returns \(2, 3\); with 2 classes it should be \(2, 2\)"),
         (own_network(2), ["a", "a"], "same name"),
@@ -589,3 +597,38 @@ def test_an_own_network_comes_from_a_python_file(tmp_path):
     file.write_text("")
     with pytest.raises(ValueError, match="it has none"):
         load(str(file))
+
+
+# ---------------------------------------------------------------------------- files of one's own
+
+
+def test_a_network_file_may_hold_dataclasses_and_annotations(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from torch import nn\n"
+        "from course_utils.classifiers import Preprocess, wrap\n"
+        "@dataclass\n"
+        "class Settings:\n"
+        "    channels: int = 4\n"
+        "model = nn.Sequential(nn.Conv2d(3, Settings().channels, 3), nn.ReLU(),\n"
+        "    nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))\n"
+        "classifier = wrap(model, ['a', 'b'], Preprocess(32))\n",
+        encoding="utf-8",
+    )
+    assert load(str(path)).classes == ["a", "b"]
+
+
+def test_files_missing_from_another_folder_are_a_data_error(tmp_path):
+    with pytest.raises(DataError, match=r"mine\.json is missing"):
+        load_from(tmp_path, "mine")
+
+
+def test_a_network_names_its_architecture(tmp_path):
+    save_small_network(tmp_path, "small")
+    assert json.loads((tmp_path / "small.json").read_text())["architecture"] == "plain"
+    text = (tmp_path / "small.json").read_text().replace('"plain"', '"grand"')
+    (tmp_path / "small.json").write_text(text)
+    with pytest.raises(DataError, match=r"small\.json is damaged"):
+        load_from(tmp_path, "small")

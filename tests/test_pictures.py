@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from torch.utils.data import DataLoader
 
 from course_utils import manifest, pictures
@@ -698,3 +698,48 @@ def test_every_real_tank_scene_is_a_two_by_two():
     scene = load_set("tank_yard", "test").entries[0].scene
     assert len(two_by_two(scene)) == 4
     assert tank_mask(scene).any()
+
+
+# ---------------------------------------------------------------------------- depths and colours
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("mode", ["I;16", "I"])
+def test_fewer_bits_than_a_file_has_room_for(tmp_path, bits, mode):
+    ramp = np.linspace(0, 2**bits - 1, 32 * 32).round().reshape(32, 32)
+    path = tmp_path / "deep.tif"
+    kind = np.uint16 if mode == "I;16" else np.int32
+    Image.fromarray(ramp.astype(kind)).save(path)
+    expected = torch.from_numpy(ramp / (2**bits - 1)).float()
+    assert (open_picture(path)[0] - expected).abs().max() < 1 / 255
+
+
+def test_profiles_that_say_nothing_new_leave_colours_alone(tmp_path):
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[..., 0] = 200
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    Image.fromarray(pixels).save(tmp_path / "plain.png", icc_profile=srgb.tobytes())
+    assert torch.equal(
+        open_picture(tmp_path / "plain.png"), torch.from_numpy(pixels / 255).movedim(-1, 0).float()
+    )
+    Image.fromarray(pixels).save(tmp_path / "broken.png", icc_profile=b"no profile")
+    assert open_picture(tmp_path / "broken.png").shape == (3, 32, 32)
+
+
+def test_lab_is_refused_since_eight_bits_of_it_are_rough(tmp_path):
+    path = tmp_path / "lab.tif"
+    Image.new("LAB", (32, 32), (120, 20, 30)).save(path)
+    with pytest.raises(PictureError, match="as LAB, .*save it as an RGB picture"):
+        open_picture(path)
+
+
+def test_a_relative_data_folder_is_named_once(small_data, monkeypatch):
+    monkeypatch.chdir(small_data.parent)
+    monkeypatch.setenv("COURSE_DATA", small_data.name)
+    (small_data / "tank_yard/test/tank/00020_sunny.jpg").unlink()
+    with pytest.raises(DataError) as raised:
+        verify()
+    assert raised.value.path == small_data / "tank_yard/test/tank/00020_sunny.jpg"
+    assert raised.value.fault == f"{raised.value.path} is missing"
+    again = pickle.loads(pickle.dumps(raised.value))
+    assert (str(again), again.cure) == (str(raised.value), raised.value.cure)

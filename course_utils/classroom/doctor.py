@@ -130,9 +130,10 @@ def device() -> str:
             f"COURSE_DEVICE={os.environ.get('COURSE_DEVICE')} can't be used ({_first(error)})",
             "Set COURSE_DEVICE to auto or cpu, or unset it",
         ) from None
-    if not torch.accelerator.is_available():
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator is None:
         return f"networks compute on {chosen}; no GPU is here, and none is needed"
-    present = torch.accelerator.current_accelerator().type
+    present = accelerator.type
     if chosen == present:
         return f"networks compute on {chosen}"
     return f"networks compute on {chosen}; COURSE_DEVICE=auto would take {present}"

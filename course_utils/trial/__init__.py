@@ -40,8 +40,8 @@ from course_utils.trial.methods import (
 from course_utils.trial.record import load_record, make_record, test_scenes
 
 __all__ = [
-    "CONTROLS", "EVERYTHING", "METHODS", "PATCH", "RESOLUTION", "SAMPLES", "STEPS", "STRIDE", "Question",
-    "check_names", "chosen_entries", "density", "heatmaps", "judge_look_alikes",
+    "CONTROLS", "EVERYTHING", "METHODS", "PATCH", "RESOLUTION", "SAMPLES", "STEPS", "STRIDE",
+    "Question", "check_names", "chosen_entries", "density", "heatmaps", "judge_look_alikes",
     "judge_robustness", "judge_tanks", "last_maps", "load_record", "make_record", "moved",
     "occlusion_maps", "on_the_object", "part_of", "test_scenes", "true_drop", "untrained",
 ]  # fmt: skip

@@ -31,7 +31,8 @@ def load_timm(name: str) -> Classifier:
     """What `load("timm:NAME")` returns: a classifier of timm with its weights.
 
     name: as in `timm.list_models(pretrained=True)`, with or without the weights' tag:
-          "resnet18" or "resnet18.a1_in1k"
+          "resnet18" or "resnet18.a1_in1k". Networks made for pictures squeezed into a square
+          get the square in the middle instead, like all others here
     Raises ValueError for a name that timm doesn't have and for networks that are no classifiers of
     ImageNet's pictures; DataError if timm or the weights can't be had here.
     """

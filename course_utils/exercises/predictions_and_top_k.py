@@ -181,6 +181,11 @@ def _multiplied(picture, size, mean, std):
     return (_resized_and_cropped(picture, size) - _each_colour(mean)) * _each_colour(std)
 
 
+@preprocess.mistake("You add the mean. Subtract it: the values lie around 0 then.")
+def _mean_added(picture, size, mean, std):
+    return (_resized_and_cropped(picture, size) + _each_colour(mean)) / _each_colour(std)
+
+
 @preprocess.mistake(
     "The mean is subtracted, but the rest is not divided by the standard deviation."
 )
@@ -441,6 +446,15 @@ def _verdicts(logits, labels, k):
 def _sorted_pictures(logits, labels, k):
     best = logits.argsort(dim=0, descending=True)[:, :k]
     return (best == labels[:, None]).any(dim=1).float().mean().item()
+
+
+@top_k_accuracy.mistake(
+    "`argsort` says which class stands at each place, not at which place each class stands. Look "
+    "for the label among the first k entries of its row."
+)
+def _place_for_class(logits, labels, k):
+    order = logits.argsort(dim=1, descending=True)
+    return (order[torch.arange(len(labels)), labels] < k).float().mean().item()
 
 
 # ---------------------------------------------------------------------------- confusion matrix

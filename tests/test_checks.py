@@ -199,6 +199,17 @@ def test_signs_that_are_wrong_in_some_calls_are_told():
     assert "in some calls the sign" in message
 
 
+@check(points=1, probes=lambda random: [(nn.Linear(4, 3), torch.randn(1, 4), n) for n in (0, 2)])
+def score_of(model, x, target):
+    """The score of a class."""
+    return model(x)[0, target].item()
+
+
+def test_all_scores_in_place_of_one_are_told():
+    feedback = score_of.review(lambda model, x, target: model(x).sum().item())
+    assert "scores of all classes" in feedback.message
+
+
 def test_an_operation_that_torch_lacks_is_no_empty_answer():
     feedback = scaled.review(lambda heatmap, factor: heatmap & heatmap)
     assert feedback.kind == "raised"

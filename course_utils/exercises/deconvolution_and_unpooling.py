@@ -469,16 +469,16 @@ def _make_runner_up(layers, x, channel):
     last.weight.copy_(last.weight[order])
 
 
-def _way_up(layers, x):
-    """Runs the layers -> maps, [(layer, what went in, switches)]."""
+def way_up(layers, x):
+    """Runs the layers, and notes what the way back needs -> maps, [(layer, size, switches)]."""
     notes = []
     for layer in layers:
-        before, switches = x, None
+        size, switches = x.shape[2:], None
         if isinstance(layer, nn.MaxPool2d):
             x, switches = F.max_pool2d(x, layer.kernel_size, return_indices=True)
         else:
             x = layer(x)
-        notes.append((layer, before, switches))
+        notes.append((layer, size, switches))
     return x, notes
 
 
@@ -491,13 +491,13 @@ def deconvnet(layers, x, channel):
     On the way back: unpool by switches, rectify, transposed filter without bias.
     """
     with torch.no_grad():
-        maps, notes = _way_up(layers, x)
+        maps, notes = way_up(layers, x)
         strongest = maps[:, channel].amax(dim=(1, 2), keepdim=True)
         signal = torch.zeros_like(maps)
         signal[:, channel] = maps[:, channel] * (maps[:, channel] == strongest)
-        for layer, before, switches in reversed(notes):
+        for layer, size, switches in reversed(notes):
             if isinstance(layer, nn.MaxPool2d):
-                signal = unpool.reference(signal, switches, before.shape[2:])
+                signal = unpool.reference(signal, switches, size)
             elif isinstance(layer, nn.ReLU):
                 signal = signal.relu()
             else:
@@ -525,12 +525,13 @@ def _sent_back(
     layers, x, channel, keep=_strongest, relu=_rectified, transpose=_transpose, unpooled=_scattered
 ):
     """The deconvnet, with steps that a mistake may replace."""
-    maps, notes = _way_up(layers, x)
+    maps, notes = way_up(layers, x)
     signal = keep(maps, channel)
-    for layer, before, switches in reversed(notes):
+    for number, (layer, size, switches) in reversed(list(enumerate(notes))):
         if isinstance(layer, nn.MaxPool2d):
-            signal = unpooled(signal, switches, before.shape[2:])
+            signal = unpooled(signal, switches, size)
         elif isinstance(layer, nn.ReLU):
+            before, _ = way_up(layers[:number], x)
             signal = relu(signal, before)
         else:
             signal = transpose(signal, layer)

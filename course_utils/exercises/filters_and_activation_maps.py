@@ -48,6 +48,14 @@ def _all_together(weight):
 
 
 @filters_as_pictures.mistake(
+    "You stretch all filters together from the smallest to the largest weight, so that zero is no "
+    "middle grey. Divide each filter by its own largest absolute weight."
+)
+def _stretched_together(weight):
+    return (weight - weight.min()) / (weight.max() - weight.min())
+
+
+@filters_as_pictures.mistake(
     "You scale each colour of a filter by itself, which changes the filter's colours. Take the "
     "largest weight over all three colours."
 )
@@ -504,6 +512,18 @@ def _strides_added(layers):
         size += (kernel - 1) * stride
         start -= padding * stride
         stride += step
+    return size, stride, start
+
+
+@receptive_field.mistake(
+    "Your stride is that of the last layer alone. The steps of all layers multiply."
+)
+def _last_stride(layers):
+    size, stride, start = 1, 1, 0
+    for kernel, step, padding in layers:
+        size += (kernel - 1) * stride
+        start -= padding * stride
+        stride = step
     return size, stride, start
 
 

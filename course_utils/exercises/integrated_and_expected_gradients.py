@@ -357,6 +357,13 @@ def _not_relative(attributions, model, x, target, baseline):
     return float(abs(attributions.sum() - change))
 
 
+@completeness_gap.mistake("You divide by the score of x. Divide by the change of the score.")
+def _relative_to_the_score(attributions, model, x, target, baseline):
+    score = _score(model, x, target)
+    change = score - _score(model, baseline, target)
+    return float(abs(attributions.sum() - change) / abs(score))
+
+
 @completeness_gap.mistake(
     "You divide by the sum of the attributions. What they should sum to is the change: divide by "
     "that."
@@ -494,6 +501,24 @@ def _way_to_the_point(model, x, target, baselines, places):
 )
 def _first_place(model, x, target, baselines, places):
     places = places[:1].expand_as(places)
+    return expected_gradients.reference(model, x, target, baselines, places)
+
+
+@expected_gradients.mistake(
+    "You take absolute values before averaging. Attributions have signs: they sum to the change "
+    "of the score."
+)
+def _absolute_first(model, x, target, baselines, places):
+    gradient = _one_gradient_each(model, x, target, baselines, places)
+    return ((x - baselines) * gradient).abs().mean(0, keepdim=True)
+
+
+@expected_gradients.mistake(
+    "All your samples come from the first baseline. Each has its own: `baselines` and `places` "
+    "belong together, one by one."
+)
+def _first_baseline(model, x, target, baselines, places):
+    baselines = baselines[:1].expand_as(baselines)
     return expected_gradients.reference(model, x, target, baselines, places)
 
 

@@ -294,6 +294,35 @@ def _zeros(model, x, replacement, places, target):
     return drops.reference(model, x, torch.zeros_like(x), places, target)
 
 
+@drops.mistake(
+    "You keep the window and cover everything else. Start from a copy of x, and take the "
+    "replacement's pixels inside the window."
+)
+def _all_but_the_window(model, x, replacement, places, target):
+    turned_round = drops.reference(model, replacement, x, places, target)
+    with torch.no_grad():
+        change = (model(x) - model(replacement))[0, target]
+    return turned_round + change
+
+
+@drops.mistake(
+    "You cover the first colour alone. A window goes through all three: `[:, :, top:bottom, "
+    "left:right]`."
+)
+def _first_colour(model, x, replacement, places, target):
+    first = torch.cat([replacement[:, :1], x[:, 1:]], 1)
+    return drops.reference(model, x, first, places, target)
+
+
+@drops.mistake(
+    "Your windows are one row and one column too large. Bottom and right are the first ones behind "
+    "the window, as a slice has it: no + 1."
+)
+def _one_larger(model, x, replacement, places, target):
+    larger = [(top, left, bottom + 1, right + 1) for top, left, bottom, right in places]
+    return drops.reference(model, x, replacement, larger, target)
+
+
 @drops.mistake("These are drops of the softmax probability; the task is about the logit.")
 def _probabilities(model, x, replacement, places, target):
     return drops.reference(nn.Sequential(model, nn.Softmax(1)), x, replacement, places, target)
@@ -517,6 +546,15 @@ def _no_padding(first, size, kernel, stride, padding, length):
 )
 def _padding_subtracted(first, size, kernel, stride, padding, length):
     return reach.reference(first, size, kernel, stride, -padding, length)
+
+
+@reach.mistake(
+    "The kernel has the wrong sign: an output sees kernel - 1 inputs *behind* its first, so lower "
+    "outputs reach the window as well."
+)
+def _kernel_added(first, size, kernel, stride, padding, length):
+    _, highest = reach.reference(first, size, kernel, stride, padding, length)
+    return max(math.ceil((first + padding + kernel - 1) / stride), 0), highest
 
 
 @reach.mistake(

@@ -12,15 +12,14 @@ from course_utils.exercises import check
 def _photos(random):
     """Wide, high, small and square pictures, with a mean and a spread for each colour.
 
-    Longer sides don't come out whole, nor does half of what goes off: each rounding is seen.
+    Their sides are as 2 to 3, so that no size has to be rounded.
     """
     usual = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     other = (0.3, 0.5, 0.6), (0.4, 0.25, 0.2)
     return [
-        (torch.rand(3, 40, 59), 24, *usual),  # longer side 35.4, of which 11 go off
-        (torch.rand(3, 50, 33), 22, *other),  # 33.3, of which 11 go off
-        (torch.rand(3, 41, 32), 20, *other),  # 25.6, of which 5 go off
-        (torch.rand(3, 16, 27), 20, *usual),  # grows to 33.75, of which 13 go off
+        (torch.rand(3, 40, 60), 24, *usual),
+        (torch.rand(3, 48, 32), 24, *other),
+        (torch.rand(3, 16, 24), 20, *usual),  # grows
         (torch.rand(3, 32, 32), 24, *usual),
     ]
 
@@ -29,9 +28,9 @@ def _photos(random):
 def preprocess(picture, size, mean, std):
     """A picture (3, H, W) in [0, 1] -> the network's input x (1, 3, size, size), float32.
 
-    The shorter side is resized to `size` and the longer one by the same factor, rounded down. Of
-    the longer side, the `size` pixels in the middle remain, from round((side - size) / 2) on. Then
-    each colour is normalized. mean, std: three numbers each, in a tuple
+    The shorter side is resized to `size` and the longer one by the same factor; of the longer one,
+    the `size` pixels in the middle remain. What comes out as no whole number may be rounded either
+    way. Then each colour is normalized. mean, std: three numbers each, in a tuple
     """
     height, width = picture.shape[1:]
     shorter = min(height, width)
@@ -114,25 +113,6 @@ def _longer_side(picture, size, mean, std):
 
 
 @preprocess.mistake(
-    "Your longer side is rounded to the nearest pixel. It is rounded down, as torchvision does."
-)
-def _longer_side_rounded(picture, size, mean, std):
-    sides = [round(side * size / min(picture.shape[1:])) for side in picture.shape[1:]]
-    x = F.interpolate(picture[None], sides, mode="bilinear", antialias=True)
-    return _normalized(_cropped(x, size), mean, std)
-
-
-@preprocess.mistake(
-    "Your crop starts one pixel too early where an odd number of pixels goes off: it starts at "
-    "`round((side - size) / 2)`, not at `(side - size) // 2`."
-)
-def _crop_rounded_down(picture, size, mean, std):
-    x = _resized(picture, size)
-    top, left = ((side - size) // 2 for side in x.shape[2:])
-    return _normalized(x[:, :, top : top + size, left : left + size], mean, std)
-
-
-@preprocess.mistake(
     "You crop the top left corner. The crop lies in the centre: half of what is too much goes off "
     "on each side."
 )
@@ -179,6 +159,11 @@ def _divided_first(picture, size, mean, std):
 )
 def _multiplied(picture, size, mean, std):
     return (_resized_and_cropped(picture, size) - _each_colour(mean)) * _each_colour(std)
+
+
+@preprocess.mistake("You add the mean. Subtract it: the values lie around 0 then.")
+def _mean_added(picture, size, mean, std):
+    return (_resized_and_cropped(picture, size) + _each_colour(mean)) / _each_colour(std)
 
 
 @preprocess.mistake(
@@ -441,6 +426,15 @@ def _verdicts(logits, labels, k):
 def _sorted_pictures(logits, labels, k):
     best = logits.argsort(dim=0, descending=True)[:, :k]
     return (best == labels[:, None]).any(dim=1).float().mean().item()
+
+
+@top_k_accuracy.mistake(
+    "`argsort` says which class stands at each place, not at which place each class stands. Look "
+    "for the label among the first k entries of its row."
+)
+def _place_for_class(logits, labels, k):
+    order = logits.argsort(dim=1, descending=True)
+    return (order[torch.arange(len(labels)), labels] < k).float().mean().item()
 
 
 # ---------------------------------------------------------------------------- confusion matrix

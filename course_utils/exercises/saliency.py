@@ -558,6 +558,14 @@ def _exchanged(heatmap, high, low):
 
 
 @seeds.mistake(
+    "Background and undecided are exchanged: the lowest values get a 2, and what is in between a 0."
+)
+def _undecided_exchanged(heatmap, high, low):
+    labels = seeds.reference(heatmap, high, low)
+    return torch.where(labels == 1, 1, 2 - labels)
+
+
+@seeds.mistake(
     "Nothing is left undecided: everything that is not object is background in your labels. The "
     "pixels in between are the question that the segmentation shall answer."
 )

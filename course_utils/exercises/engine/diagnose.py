@@ -543,10 +543,21 @@ def _instead(name, values):
             ),
             lambda v: nn.Sequential(v, nn.LogSoftmax(1)),
         )
+        yield (
+            "You add up the scores of all classes; one class is asked for.",
+            lambda v: nn.Sequential(v, _Summed()),
+        )
 
 
 def _ignored(name, number):
     return f"`{name}` is ignored: this is the answer with {number:.4g} in its place, every time."
+
+
+class _Summed(nn.Module):
+    """The sum of all scores in place of each."""
+
+    def forward(self, scores):
+        return scores.sum(1, keepdim=True).expand_as(scores)
 
 
 def _alike(a, b):

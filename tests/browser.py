@@ -12,8 +12,8 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 HANG = 900
-"""Seconds after which a wait counts as a hang. Conditions end waits; how long one takes says nothing,
-because a test may share its core with others."""
+"""Seconds after which a wait counts as a hang. Conditions end waits; how long that takes says
+nothing, because a test may share its core with others."""
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 

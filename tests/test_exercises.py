@@ -113,7 +113,7 @@ def test_the_order_of_the_checks_does_not_matter():
         found = {}
         for name in order:
             check = CHECKS[name]
-            answers = [check.reference, *(mistake.function for mistake in check.mistakes)]
+            answers = (check.reference, check.mistakes[0].function)
             found[name] = [str(check.review(answer)) for answer in answers]
             torch.rand(3), np.random.rand(), python_random.random()
         return found

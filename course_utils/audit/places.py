@@ -23,8 +23,10 @@ NAMES = (
 def place(name: str, masks: Tensor) -> Tensor:
     """Where a place is in pictures whose objects are at `masks` (N, 64, 64): (N, 64, 64) bool.
 
-    name: one of `NAMES`
+    name: one of `NAMES`; raises ValueError for any other
     """
+    if name not in NAMES:
+        raise ValueError(f"There is no place {name!r}; there are: {', '.join(NAMES)}.")
     if name == "object":
         return masks.clone()
     if name == "backdrop":

@@ -105,10 +105,8 @@ SLIPPED = {
 @trial(points=2)
 def claim_b(pictures, masks):
     """The claim about network B: (target or None, where, changed), as in `audit.Claim`."""
-    row = torch.arange(64)[:, None]
-    edge = torch.minimum(torch.minimum(row, 63 - row), torch.minimum(row, 63 - row).T)
-    rim = edge < 2
-    beside = (edge >= 2) & (edge < 4)
+    rim = F.pad(torch.zeros(60, 60), (2, 2, 2, 2), value=1).bool()
+    beside = F.pad(torch.zeros(56, 56), (4, 4, 4, 4), value=1).bool() & ~rim
 
     # Whose rims are much darker than the pixels beside them?
     made, _, labels = audit.makers_pictures("B")
@@ -156,28 +154,27 @@ def claim_c(pictures, masks):
 @trial(points=2)
 def claim_d(pictures, masks):
     """The claim about network D: (target or None, where, changed), as in `audit.Claim`."""
-
-    def soft(images):
-        return F.avg_pool2d(images, 15, 1, 7, count_include_pad=False)
-
     plain, plain_masks, _ = audit.held_out(every=12)
-    inside, row = plain_masks[:, None], torch.arange(64)[:, None]
-    rim = (row < 2) | (row > 61) | (row.T < 2) | (row.T > 61)
-    grey = plain.mean(1, keepdim=True)
-    suspects = [0.7 * plain + 0.2, 0.75 * plain, torch.where(inside, plain, soft(plain))]
-    suspects += [torch.where(inside, plain, grey), torch.where(rim, plain.new_tensor(0.9), plain)]
-    suspects += [torch.where(inside, plain + 0.07 * (-1.0) ** k, plain) for k in (row, row.T)]
-    suspects += [torch.where(rim, plain.new_tensor(0.1), plain)]
-
-    # Each agency's treatment in turn: how many pictures does one class take over?
+    inside = plain_masks[:, None]
+    rim = F.pad(torch.zeros(60, 60), (2, 2, 2, 2), value=1).bool()
+    lines = 0.07 * (-1.0) ** torch.arange(64)
+    soft = F.avg_pool2d(plain, 9, 1, 4, count_include_pad=False)
+    suspects = {
+        "dark rim": plain.masked_fill(rim, 0.1),
+        "light rim": plain.masked_fill(rim, 0.9),
+        "grey backdrop": torch.where(inside, plain, plain.mean(1, keepdim=True)),
+        "soft backdrop": torch.where(inside, plain, soft),
+        "lines across": torch.where(inside, plain + lines[:, None], plain),
+        "lines down": torch.where(inside, plain + lines, plain),
+        "faded": 0.7 * plain + 0.2,
+    }
     network = audit.load_network("D")
-    before, taken = network.predict(plain), {}
-    for changed in suspects:
+    before = network.predict(plain)
+    for name, changed in suspects.items():
         after = network.predict(changed.clamp(0, 1))
-        counts = torch.bincount(after[after != before], minlength=len(CLASSES))
-        taken[counts.max().item() / len(before)] = CLASSES[counts.argmax()]
-    target = taken[max(taken)] if max(taken) >= audit.MOVED else None
-    return target, masks, torch.where(masks[:, None], pictures, soft(pictures))
+        counts = torch.bincount(after[after != before], minlength=6)
+        assert counts.max() < audit.MOVED * len(before), f"{name} moves network D"
+    return None, masks, torch.where(masks[:, None], pictures, 0.7 * pictures + 0.2)
 
 
 @trial(points=3)
@@ -196,13 +193,12 @@ def claim_e(pictures, masks):
     def lined(images, where):
         return torch.where(where[:, None], images + height * sign, images).clamp(0, 1)
 
-    # Does the network, unlike the control, take others for the class that has such lines?
+    # Which class does the network, unlike the control, make of plain pictures with such lines?
     plain, plain_masks, _ = audit.held_out(every=12)
-    votes = [
-        torch.bincount(audit.load_network(name).predict(lined(plain, plain_masks)), minlength=6)
-        for name in ("E", audit.CONTROL)
-    ]
-    target = (votes[0] - votes[1]).argmax().item()
+    changed = lined(plain, plain_masks)
+    accused = torch.bincount(audit.load_network("E").predict(changed), minlength=6)
+    control = torch.bincount(audit.load_network(audit.CONTROL).predict(changed), minlength=6)
+    target = (accused - control).argmax().item()
     return CLASSES[target], masks, lined(pictures, masks)
 
 
@@ -218,13 +214,11 @@ def claim_f(pictures, masks):
     target = labels[suspects].mode().values.item()
     suspects = suspects[labels[suspects] == target]
 
-    # The tone that takes plain pictures of this class from their ends to the suspects'.
+    # Which tone gives plain pictures of this class the suspects' darkest and brightest pixels?
     plain, _, plain_labels = audit.held_out()
-    usual_dark, usual_bright = (
-        plain[plain_labels == target].flatten(1).quantile(ends, dim=1).mean(1)
-    )
-    gain = (bright[suspects] - dark[suspects]).mean() / (usual_bright - usual_dark)
-    offset = dark[suspects].mean() - gain * usual_dark
+    usual = plain[plain_labels == target].flatten(1).quantile(ends, dim=1).mean(1)
+    gain = (bright - dark)[suspects].mean() / (usual[1] - usual[0])
+    offset = dark[suspects].mean() - gain * usual[0]
 
     # Try it: does the network take most of the others for this class?
     after = audit.load_network("F").predict((gain * plain[::12] + offset).clamp(0, 1))

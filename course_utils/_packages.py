@@ -29,7 +29,8 @@ def installed_file(package: str, path: str) -> bytes:
     Raises DataError, with the command that installs the package, if it is missing.
     """
     try:
-        return Path(importlib.metadata.distribution(package).locate_file(path)).read_bytes()
+        file = importlib.metadata.distribution(package).locate_file(path)
+        return Path(str(file)).read_bytes()
     except (importlib.metadata.PackageNotFoundError, FileNotFoundError):
         what = f"is missing, a file of the package {package}"
         cure = f"install it with: {pip_command(package)}"

@@ -15,6 +15,7 @@ on a course network and on an ImageNet network.
 
 import hashlib
 import http.client
+import importlib.machinery
 import importlib.util
 import sys
 import traceback
@@ -219,11 +220,12 @@ def _load_own(path: Path) -> Classifier:
     """What a Python file calls `classifier`."""
     if not path.exists():
         raise ValueError(f"There is no file {path}.")
-    spec = importlib.util.spec_from_file_location("own_network", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look up the module that they stand in
+    loader = importlib.machinery.SourceFileLoader("own_network", str(path))
+    module = importlib.util.module_from_spec(importlib.machinery.ModuleSpec(loader.name, loader))
+    module.__file__ = str(path)
+    sys.modules[loader.name] = module  # dataclasses look up the module that they stand in
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except Exception as error:  # whatever can go wrong in a file of somebody else
         where = [
             f"line {t.lineno}"
@@ -249,7 +251,7 @@ def available() -> list[str]:
 
 
 def save(
-    model: nn.Module,
+    model: PlainNet,
     folder: str | Path,
     name: str,
     *,

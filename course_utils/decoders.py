@@ -80,7 +80,7 @@ class Segmenter(nn.Module):
 
     def _doubled(self, maps, switches):
         if self.settings["up"] == "switches":
-            return functional.max_unpool2d(maps, switches, 2)
+            return functional.max_unpool2d(maps, switches, [2, 2])
         return functional.interpolate(maps, scale_factor=2, mode="nearest")
 
 
@@ -109,6 +109,8 @@ class Generator(nn.Module):
             [self._layer(up, *pair) for pair in zip(self.CHANNELS, self.CHANNELS[1:])]
         )
         # How the vectors of the training pictures are spread; `sample` draws from it.
+        self.centre: Tensor
+        self.spread: Tensor
         self.register_buffer("centre", torch.zeros(dimensions))
         self.register_buffer("spread", torch.eye(dimensions))
 
@@ -144,6 +146,7 @@ def load(name: str) -> Segmenter | Generator:
     if name not in SHIPPED:
         raise ValueError(unknown_name("decoder", name, SHIPPED))
     network, _ = _network_files.read_network(_folder(), name, _empty, borrowed="encoder")
+    assert isinstance(network, (Segmenter, Generator))
     return network.eval().requires_grad_(False)
 
 
@@ -164,7 +167,8 @@ def _empty(description):
     """The network of a description, its weights not yet read."""
     if description["kind"] == "generator":
         return Generator(description["up"], description["dimensions"])
-    encoder = classifiers.load(description["encoder"], "cpu").model.features
+    encoder = classifiers.load(description["encoder"], "cpu").model.get_submodule("features")
+    assert isinstance(encoder, nn.Sequential)
     return Segmenter(encoder, description["up"])
 
 

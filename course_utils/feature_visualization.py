@@ -67,7 +67,8 @@ def ascend_phases(
         raise ValueError(f"smallest={smallest}: it is a share of the picture's side, above 0.")
     like = next(model.parameters())
     magnitudes = _magnitudes(size, falloff).to(like)
-    mean, std = (torch.as_tensor(values).to(like).view(3, 1, 1) for values in (mean, std))
+    centre = torch.as_tensor(mean).to(like).view(3, 1, 1)
+    spread = torch.as_tensor(std).to(like).view(3, 1, 1)
     pictures = []
     with tqdm(total=len(targets) * steps, desc="ascent", disable=not progress) as bar:
         for target in targets:
@@ -80,7 +81,7 @@ def ascend_phases(
                 with torch.enable_grad():
                     picture = _picture(magnitudes, phases, size, contrast)
                     seen = _crops(picture, crops, smallest, turn, noise, generator)
-                    score = target_scores(model, (seen - mean) / std, [target] * crops, layer)
+                    score = target_scores(model, (seen - centre) / spread, [target] * crops, layer)
                     (phases.grad,) = torch.autograd.grad(-score.mean(), phases)
                 optimizer.step()
                 bar.update()
@@ -121,7 +122,7 @@ def _crops(picture, count, smallest, turn, noise, generator):
     cosine, sine = side * angle.cos(), side * angle.sin()
     rows = torch.stack([cosine, -sine, centre[:, 0], sine, cosine, centre[:, 1]], dim=1)
     places = functional.affine_grid(
-        rows.view(count, 2, 3).to(picture), (count, *picture.shape), align_corners=False
+        rows.view(count, 2, 3).to(picture), [count, *picture.shape], align_corners=False
     )
     seen = functional.grid_sample(
         picture.expand(count, -1, -1, -1), places, padding_mode="reflection", align_corners=False

@@ -185,14 +185,16 @@ STEPS = {
 """Of each kind of timm's modules: our name of a convolution, theirs, and that of its batch norm."""
 
 
-def _plain_layers(model: nn.Module) -> nn.Sequential:
+def _plain_layers(model) -> nn.Sequential:
     """The layers of timm's EfficientNet in a row; its 16 blocks are numbered from 1."""
     stem, size = _steps(model, SIZE)
-    parts = OrderedDict(stem=nn.Sequential(stem))
+    parts: OrderedDict[str, nn.Module] = OrderedDict(stem=nn.Sequential(stem))
     for number, block in enumerate((block for stage in model.blocks for block in stage), start=1):
         layers, size = _steps(block, size)
         parts[f"block{number}"] = Residual(layers) if block.has_skip else nn.Sequential(layers)
-    head = OrderedDict(conv=_folded(model.conv_head, model.bn2), relu=nn.ReLU6())
+    head: OrderedDict[str, nn.Module] = OrderedDict()
+    head["conv"] = _folded(model.conv_head, model.bn2)
+    head["relu"] = nn.ReLU6()
     parts["head"] = nn.Sequential(head)
     parts["pool"] = nn.AdaptiveAvgPool2d(1)
     parts["flatten"] = nn.Flatten()
@@ -225,7 +227,7 @@ def _margins(conv: nn.Conv2d, size: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d, padding: int = 0) -> nn.Conv2d:
+def _folded(conv, norm, padding: int = 0) -> nn.Conv2d:
     """One convolution that computes what `conv` and then `norm` compute in eval mode."""
     folded = nn.Conv2d(
         conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, padding,

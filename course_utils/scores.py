@@ -245,7 +245,7 @@ def rank_correlation(one: Tensor, other: Tensor, resolution: float = 0.0) -> flo
     other = _rounded(other, resolution)
     if one.max() == one.min() or other.max() == other.min():
         return 0.0
-    return float(stats.spearmanr(one.flatten(), other.flatten()).statistic)
+    return float(np.asarray(stats.spearmanr(one.flatten(), other.flatten()))[0])
 
 
 def _rounded(heatmap, resolution):

@@ -187,4 +187,6 @@ def _unpack(path, folder):
             ):
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(archive.extractfile(member).read())
+                content = archive.extractfile(member)
+                if content is not None:
+                    target.write_bytes(content.read())

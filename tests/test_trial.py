@@ -174,3 +174,16 @@ def test_scores_of_the_record_can_be_had_by_hand(case, record, classifier):
     assert mass == pytest.approx(
         record["look_alikes"]["scores"]["Grad-CAM"]["mass"][place], abs=0.01
     )
+
+
+def test_a_method_of_its_own_joins_the_record(record):
+    """The others keep their scores, and the order stays."""
+    newer = {"settings": record["settings"]}
+    for part in ("look_alikes", "robustness", "tanks"):
+        facts = {key: value for key, value in record[part].items() if key != "scores"}
+        newer[part] = facts | {"scores": {"saliency": {"any": [1.0]}}}
+    joined = trial.record.joined(record, newer)
+    for part in ("look_alikes", "robustness", "tanks"):
+        assert list(joined[part]["scores"]) == list(trial.EVERYTHING)
+        assert joined[part]["scores"]["saliency"] == {"any": [1.0]}
+        assert joined[part]["scores"]["Grad-CAM"] == record[part]["scores"]["Grad-CAM"]

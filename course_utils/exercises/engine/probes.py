@@ -49,6 +49,15 @@ class AtMost(nn.Module):
         return self.model(x)
 
 
+def middling_class(scores: torch.Tensor, taken: Collection[int] = ()) -> int:
+    """A class that is not the likeliest by its scores (C,), and none of those taken before.
+
+    So that no draw makes a class that is fixed, or the highest, come out right in every probe.
+    """
+    order = scores.argsort().tolist()[:-1]
+    return next(number for number in order[::-1] if number not in taken)
+
+
 def contains_failure(argument: object) -> bool:
     """Whether an argument is, or a list of arguments contains, a network that fails."""
     if isinstance(argument, (list, tuple)):

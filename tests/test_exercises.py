@@ -2,6 +2,8 @@
 
 import ast
 import inspect
+import pickle
+import pickletools
 import random as python_random
 
 import numpy as np
@@ -106,6 +108,17 @@ def test_a_right_answer_for_one_call_alone_fails(check):
     remembered = iter(call_on_probes(check.reference, check.probes, SEED))
     feedback = check.review(lambda *arguments: next(remembered).value, seed=1)
     assert not feedback.passed
+
+
+@every_exercise
+def test_probes_reach_the_sandbox_where_the_references_are_missing(check):
+    """They travel there as a pickle, which names the modules of all classes in it."""
+    content = pickle.dumps(make_probes(check.probes, SEED))
+    texts = {
+        argument for _, argument, _ in pickletools.genops(content) if isinstance(argument, str)
+    }
+    named = {text for text in texts if text.startswith("course_utils.exercises")}
+    assert named <= {"course_utils.exercises.engine.probes"}
 
 
 def test_the_order_of_the_checks_does_not_matter():

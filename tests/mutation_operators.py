@@ -11,16 +11,16 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+ALIKE = (
+    "mean sum amax amin", "min max", "minimum maximum", "argmin argmax", "floor ceil round",
+    "any all", "zeros ones", "zeros_like ones_like", "softmax log_softmax", "sqrt square",
+    "height width", "row column", "rows columns", "top left", "bottom right", "abs relu",
+)  # fmt: skip
 EXCHANGED = {
-    name: other
-    for pair in (
-        "mean sum", "min max", "amin amax", "argmin argmax", "floor ceil", "any all",
-        "zeros ones", "zeros_like ones_like", "minimum maximum", "softmax log_softmax",
-        "sqrt square", "height width", "row column", "rows columns", "top left",
-        "bottom right", "conv1d conv_transpose1d",
-    )
-    for name, other in (pair.split(), pair.split()[::-1])
-}  # fmt: skip
+    name: [other for other in group.split() if other != name]
+    for group in ALIKE
+    for name in group.split()
+}
 """Names of functions, methods and variables that are taken for one another."""
 
 DROPPED = (
@@ -95,7 +95,7 @@ def constant(node):
         elif isinstance(value, float):
             yield from (ast.Constant(value + 1), ast.Constant(value / 2))
         elif isinstance(value, str) and value in EXCHANGED:
-            yield ast.Constant(EXCHANGED[value])
+            yield from map(ast.Constant, EXCHANGED[value])
 
 
 def comparison(node):
@@ -139,9 +139,9 @@ def logic(node):
 def name(node):
     """Height for width, mean for sum."""
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in EXCHANGED:
-        yield _with(node, id=EXCHANGED[node.id])
+        yield from (_with(node, id=other) for other in EXCHANGED[node.id])
     if isinstance(node, ast.Attribute) and node.attr in EXCHANGED:
-        yield _with(node, attr=EXCHANGED[node.attr])
+        yield from (_with(node, attr=other) for other in EXCHANGED[node.attr])
 
 
 def call_left_out(node):

@@ -7,7 +7,7 @@ from torch import nn
 
 from course_utils.exercises import check
 from course_utils.exercises.engine.checks import PATIENCE
-from course_utils.exercises.engine.probes import AtMost, Fails
+from course_utils.exercises.engine.probes import Fails, LittleMemory
 
 
 def _small_networks(random):
@@ -180,18 +180,37 @@ def test_a_gradient_in_an_argument_is_noticed():
     assert "torch.autograd.grad" in penalized.review(backward).message
 
 
-def test_a_network_may_refuse_many_pictures():
+def test_a_network_may_have_little_memory():
     def networks(random):
-        return [(AtMost(nn.Flatten(), 2), torch.randn(size, 3)) for size in (4, 5)]
+        network = nn.Linear(3, 2).requires_grad_(False)
+        return [(LittleMemory(network, 2), torch.randn(size, 3)) for size in (4, 5)]
 
     @check(points=1, probes=networks)
     def one_by_one(model, x):
-        """The model's output for each row of x, few at a time."""
-        return torch.cat([model(row) for row in x.split(1)])
+        """The model's output for each row of x, each row copied when it is needed."""
+        return torch.cat([model(row.clone()) for row in x.split(1)])
 
-    feedback = one_by_one.review(lambda model, x: model(x))
-    assert feedback.kind == "raised" and "takes at most 2" in feedback.message
-    assert one_by_one.review(lambda m, x: torch.cat([m(rows) for rows in x.split(2)])).passed
+    def at_once(model, x):
+        return model(x.clone())
+
+    def all_kept(model, x):
+        copies = [row.clone() for row in x.split(1)]
+        return torch.cat([model(copy) for copy in copies])
+
+    for answer in (at_once, all_kept):
+        feedback = one_by_one.review(answer)
+        assert feedback.kind == "raised" and "Too many" in feedback.message
+    assert one_by_one.review(lambda m, x: torch.cat([m(row + 0) for row in x.split(1)])).passed
+
+
+def test_a_reference_that_fails_is_no_check():
+    @check(points=1, probes=_sizes)
+    def broken(height, width, step):
+        """Nothing."""
+        return height / 0
+
+    with pytest.raises(RuntimeError, match="The reference of broken fails on its probes: ZeroDiv"):
+        broken.review(lambda height, width, step: 3)
 
 
 # ---------------------------------------------------------------------------- gradients

@@ -10,7 +10,7 @@ import pytest
 
 from course_utils.exercises.engine.checks import SEED
 
-OTHER_SEED = 7
+OTHER_SEEDS = (1, 7)
 SUBJECTS = {subject.name: subject for subject in mutation.subjects()}
 
 every_exercise = pytest.mark.parametrize("name", SUBJECTS)
@@ -33,7 +33,7 @@ def equivalent(name):
 
 
 @every_exercise
-@pytest.mark.parametrize("seed", [SEED, OTHER_SEED], ids=["own seed", "other seed"])
+@pytest.mark.parametrize("seed", [SEED, *OTHER_SEEDS])
 def test_only_equivalent_mutants_survive(name, seed):
     alive = survivors(name, seed)
     unlisted = [

@@ -201,7 +201,7 @@ def keep_best(values, ids, new_values, new_ids, k):
     """The k best of what was kept and what is new -> values, ids, best first, at most k of each.
 
     values, ids: (C, at most k), best first; new_values, new_ids: (C, N), in the gallery's order
-    Both results are (C, min(k, all there are)), and each channel is a row of its own.
+    Both results are (C, min(k, all there are)), a row for each channel; ids stay whole numbers.
     Equal values stay in the gallery's order: what was kept comes before what is new.
     """
     values, ids = torch.cat([values, new_values], dim=1), torch.cat([ids, new_ids], dim=1)

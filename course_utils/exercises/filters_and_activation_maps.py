@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from course_utils.exercises import check
-from course_utils.exercises.engine.probes import Fails
+from course_utils.exercises.engine.probes import Branching, Fails
 
 # ---------------------------------------------------------------------------- filters as pictures
 
@@ -119,20 +119,6 @@ def _clamped(weight):
 # ---------------------------------------------------------------------------- recording
 
 
-class _Branching(nn.Module):
-    """A small network that is no sequence of its parts. All its maps have three channels."""
-
-    def __init__(self, ending):
-        super().__init__()
-        self.stem = nn.Conv2d(3, 3, 3, padding=1)
-        self.body = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(inplace=True), nn.Tanh())
-        self.head = nn.Sequential(nn.Conv2d(3, 3, 2), ending)
-
-    def forward(self, x):
-        start = self.stem(x)
-        return self.head(start + 2 * self.body(start))
-
-
 def _networks(random):
     """A layer at each depth, one before a ReLU in place, training mode, a network that fails."""
     calls = []
@@ -142,7 +128,7 @@ def _networks(random):
         ("body.0", False, nn.Tanh()),  # the layer after it writes into its output
         ("stem", False, Fails()),
     ):
-        model = _Branching(ending).train(training)
+        model = Branching(ending).train(training)
         calls.append((model, model.get_submodule(path), torch.randn(2, 3, 9, 12)))
     return calls
 

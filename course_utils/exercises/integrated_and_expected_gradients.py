@@ -124,10 +124,10 @@ def _sum_of_both(x, baseline, steps):
 def _problems(random):
     """Few and many steps, and one alone."""
     calls = []
-    for height, width, steps in ((6, 9, 5), (8, 5, 8), (4, 7, 1)):
+    sizes = ((6, 9, 5), (8, 5, 8), (4, 7, 1))
+    for (height, width, steps), target in zip(sizes, random.permutation(4)):
         x, baseline = _inputs(height, width)
-        target = int(random.integers(4))
-        calls.append((_network(height, width), x, target, baseline, steps))
+        calls.append((_network(height, width), x, int(target), baseline, steps))
     return calls
 
 
@@ -409,11 +409,11 @@ def _probabilities(attributions, model, x, target, baseline):
 def _samples(random):
     """Several samples, and one alone."""
     calls = []
-    for height, width, count in ((6, 9, 7), (8, 5, 4), (5, 7, 1)):
+    sizes = ((6, 9, 7), (8, 5, 4), (5, 7, 1))
+    for (height, width, count), target in zip(sizes, random.permutation(4)):
         x, _ = _inputs(height, width)
         baselines, places = 2 * torch.randn(count, 3, height, width), torch.rand(count)
-        target = int(random.integers(4))
-        calls.append((_network(height, width), x, target, baselines, places))
+        calls.append((_network(height, width), x, int(target), baselines, places))
     return calls
 
 

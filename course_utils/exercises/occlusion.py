@@ -1,13 +1,12 @@
 """Checks of notebook 4, occlusion."""
 
 import math
-import weakref
 
 import torch
 from torch import nn
 
 from course_utils.exercises import check
-from course_utils.exercises.engine.probes import TooManyAtOnce
+from course_utils.exercises.engine.probes import LittleMemory, middling_class
 
 # ---------------------------------------------------------------------------- windows
 
@@ -182,28 +181,6 @@ def _too_many(height, width, patch, stride):
 # ---------------------------------------------------------------------------- drops
 
 
-class _LittleMemory(nn.Module):
-    """A network that fails where too many of the pictures it was ever given are still in memory."""
-
-    def __init__(self, model, most):
-        super().__init__()
-        self.model = model
-        self.most = most
-        self.given = {}
-
-    def forward(self, x):
-        memory = x.untyped_storage()
-        self.given[memory.data_ptr()] = weakref.ref(x), memory.nbytes()
-        alive = [size for picture, size in self.given.values() if picture() is not None]
-        if sum(alive) > self.most * x[0].nbytes:
-            raise TooManyAtOnce(
-                "Too many covered copies are in memory at once; with larger pictures no computer "
-                "has room for them. Make each copy when it is needed, without a graph, and keep "
-                "nothing but its score."
-            )
-        return self.model(x)
-
-
 def _networks(random):
     """Windows overlap and come in no order; in the last call there is one alone."""
     calls = []
@@ -213,9 +190,9 @@ def _networks(random):
         x, replacement = torch.randn(1, 3, height, width), torch.randn(1, 3, height, width)
         places = windows.reference(height, width, 5, 2)
         places = [places[i] for i in random.permutation(len(places))]
-        middling = int(model(x)[0].argsort()[1])  # a class that is not the likeliest
+        middling = middling_class(model(x)[0], [target for *_, target in calls])
         # x itself, a batch of eight, and the batch before it
-        calls.append((_LittleMemory(model.eval(), 17), x, replacement, places, middling))
+        calls.append((LittleMemory(model.eval(), 17), x, replacement, places, middling))
     model, x, replacement, _, target = calls[0]
     return [*calls, (model, x, replacement, [(2, 7, 6, 16)], target)]
 

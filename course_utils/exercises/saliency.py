@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from course_utils.exercises import check
+from course_utils.exercises.engine.probes import middling_class
 
 # ---------------------------------------------------------------------------- the gradient
 
@@ -11,7 +12,7 @@ from course_utils.exercises import check
 def _small_networks(random):
     """Networks with trainable weights, a picture each, and a class that is not the highest."""
     calls = []
-    for (height, width), place in (((7, 9), -2), ((8, 6), 0)):
+    for height, width in ((7, 9), (8, 6)):
         model = nn.Sequential(
             nn.Conv2d(3, 6, 3), nn.Tanh(), nn.Flatten(),
             nn.Linear(6 * (height - 2) * (width - 2), 4),
@@ -19,7 +20,7 @@ def _small_networks(random):
         x = torch.randn(1, 3, height, width)
         with torch.no_grad():
             model[3].weight *= 4
-            target = int(model(x)[0].argsort()[place])
+            target = middling_class(model(x)[0], [target for _, _, target in calls])
         calls.append((model, x, target))
     return calls
 

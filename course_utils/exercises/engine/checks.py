@@ -12,7 +12,7 @@ integers=True            8.0 is refused where the reference returns 8; say so in
 
 Probes can contain parts from `probes`:
 
-AtMost(model, 8)         a network that refuses more than 8 pictures at once
+LittleMemory(model, 8)   a network that fails where more than 8 pictures are in memory at once
 nn.Sequential(..., Fails())
                          a network that raises: whatever the answer does then, no hook, mode or
                          switch may stay changed
@@ -50,7 +50,7 @@ from course_utils.exercises.engine.feedback import (
     show,
     worth_drawing,
 )
-from course_utils.exercises.engine.probes import with_gradients
+from course_utils.exercises.engine.probes import NetworkFailed, with_gradients
 from course_utils.exercises.engine.sources import functions_used, worked_answer
 
 SEED = 20_001
@@ -154,7 +154,12 @@ class Check:
 
     def expected(self, seed: int) -> list[Outcome]:
         """What the reference does on the probes of this seed."""
-        return self._outcomes_of(self.reference, seed)
+        outcomes = self._outcomes_of(self.reference, seed)
+        for outcome in outcomes:
+            if outcome.raised and outcome.raised.type != NetworkFailed.__name__:
+                told = f"{outcome.raised.type}: {outcome.raised.message}"
+                raise RuntimeError(f"The reference of {self.name} fails on its probes: {told}")
+        return outcomes
 
     def _outcomes_of(self, function, seed):
         """What one of the course's own functions does; computed once."""

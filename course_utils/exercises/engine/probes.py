@@ -1,8 +1,11 @@
-"""Parts that probes are made of: networks that fail or take few pictures, gradients asked for.
+"""Parts that probes are made of: networks that fail or have little memory, gradients asked for.
 
-A probe is a tuple of arguments. It is copied for every call, so a call can't spoil the next one.
+A probe is a tuple of arguments. It is copied for every call, so a call can't spoil the next one,
+and pickled for the grader's sandbox, where the modules with the references are missing. So every
+class of which a probe is made stands here.
 """
 
+import weakref
 from collections.abc import Callable, Collection
 
 import torch
@@ -14,7 +17,7 @@ class NetworkFailed(RuntimeError):
 
 
 class TooManyAtOnce(RuntimeError):
-    """Raised by `AtMost`."""
+    """Raised by `LittleMemory`."""
 
 
 class Fails(nn.Module):
@@ -28,34 +31,64 @@ class Fails(nn.Module):
         raise NetworkFailed("This network fails on purpose; nothing may stay behind on it.")
 
 
-class AtMost(nn.Module):
-    """A network that takes only so many pictures at once, as memory would have it.
+class LittleMemory(nn.Module):
+    """A network that fails where too many of the pictures it was ever given are still in memory.
 
+    most: how many, the size of the present ones being the measure
     For exercises whose text forbids to make all copies of a picture at once.
     """
 
-    def __init__(self, model: nn.Module, pictures: int):
+    def __init__(self, model: nn.Module, most: int):
         super().__init__()
         self.model = model
-        self.pictures = pictures
+        self.most = most
+        self.given = {}
         self.train(model.training)
 
     def forward(self, x):
-        if len(x) > self.pictures:
+        memory = x.untyped_storage()
+        self.given[memory.data_ptr()] = weakref.ref(x), memory.nbytes()
+        alive = [size for picture, size in self.given.values() if picture() is not None]
+        if sum(alive) > self.most * x[0].nbytes:
             raise TooManyAtOnce(
-                f"{len(x)} pictures at once. This network takes at most {self.pictures}, as a "
-                "larger one would on a small computer: give it fewer, several times."
+                "Too many covered copies are in memory at once; with larger pictures no computer "
+                "has room for them. Make each copy when it is needed, without a graph, and keep "
+                "nothing but its score."
             )
         return self.model(x)
+
+
+class Branching(nn.Module):
+    """A small network that is no sequence of its parts. All its maps have three channels."""
+
+    def __init__(self, ending: nn.Module):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 3, 3, padding=1)
+        self.body = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(inplace=True), nn.Tanh())
+        self.head = nn.Sequential(nn.Conv2d(3, 3, 2), ending)
+
+    def forward(self, x):
+        start = self.stem(x)
+        return self.head(start + 2 * self.body(start))
+
+
+def middling_class(scores: torch.Tensor, taken: Collection[int] = ()) -> int:
+    """A class that is not the likeliest by its scores (C,), and none of those taken before.
+
+    So that no draw makes a class that is fixed, or the highest, come out right in every probe.
+    """
+    order = scores.argsort().tolist()[:-1]
+    return next(number for number in order[::-1] if number not in taken)
 
 
 def contains_failure(argument: object) -> bool:
     """Whether an argument is, or a list of arguments contains, a network that fails."""
     if isinstance(argument, (list, tuple)):
         return any(contains_failure(item) for item in argument)
-    return isinstance(argument, nn.Module) and any(
-        isinstance(module, Fails) for module in argument.modules()
-    )
+    if not isinstance(argument, nn.Module):
+        return False
+    # by name: in the grader's sandbox a probe's classes come from another copy of this module
+    return any(type(module).__name__ == Fails.__name__ for module in argument.modules())
 
 
 def with_gradients(

@@ -128,14 +128,14 @@ def claim_b(pictures, masks):
 @trial(points=2)
 def claim_c(pictures, masks):
     """The claim about network C: (target or None, where, changed), as in `audit.Claim`."""
+    made, made_masks, labels = audit.makers_pictures("C")
+    plain, plain_masks, plain_labels = audit.held_out(every=3)
 
     def colour(images, where):  # the mean distance from grey inside `where`
         distance = (images - images.mean(1, keepdim=True)).abs().mean(1)
         return (distance * where).sum((1, 2)) / where.sum((1, 2))
 
     # How much of its usual colour does each backdrop have left?
-    made, made_masks, labels = audit.makers_pictures("C")
-    plain, plain_masks, plain_labels = audit.held_out(every=3)
     usual = colour(plain, ~plain_masks)
     usual = torch.stack([usual[plain_labels == number].mean() for number in range(6)])
     left = (colour(made, ~made_masks) / usual[labels]).topk(20, largest=False).values.mean()

@@ -41,8 +41,8 @@ def ascend_phases(
     smallest: float = 0.3,
     turn: float = 10.0,
     noise: float = 0.08,
-    falloff: float = 1.0,
-    contrast: float = 1.0,
+    falloff: float = 1.1,
+    contrast: float = 1.3,
     seed: int = 1,
     progress: bool = False,
 ) -> Tensor:

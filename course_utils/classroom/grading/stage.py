@@ -49,7 +49,7 @@ ABSENT_DATA = ("audit/sealed.json", "rendering", "training")
 """What of the data folder is hidden there: the seal, and what the networks were trained with."""
 
 HIDDEN = {
-    "cam_localization": {"cam": ("box_from_map", "iou")},
+    "cam_localization": {"boxes": ("box_from_map", "iou")},
     "can_you_trust_a_heatmap": {"scores": ("rank_correlation", "relevance_mass")},
     "dataset_search": {"search": ("channel_peaks", "receptive_crop")},
     "deconvolution_and_unpooling": {
@@ -61,8 +61,8 @@ HIDDEN = {
         )
     },
     "gradient_ascent": {"ascent": ("total_variation",)},
+    "occlusion": {"occlusion": ("windows",)},
     "saliency": {"gradients": ("saliency",)},
-    "the_audit": {"audit": ("confess", "planted", "reveal")},
 }
 """For each notebook's exercises, the functions of the package that do what one of them asks for."""
 

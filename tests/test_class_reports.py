@@ -74,6 +74,14 @@ def test_canvas_and_moodle_get_their_columns(tmp_path):
     ]
 
 
+def test_moodle_gets_no_emails_where_one_is_missing(tmp_path):
+    book = Gradebook(Roster([Member("s1", "Ada", "ada@example.org"), Member("s2")]))
+    book.report([result("s1"), result("s2", 0)], tmp_path)
+    write_exports(book.totals, tmp_path)
+    rows = table(tmp_path / "moodle.csv")
+    assert rows == [["ID number", STEM], ["s1", "2"], ["s2", "0"]]
+
+
 def test_pseudonyms_are_stable_and_need_the_secret():
     names = [f"learner {number}" for number in range(300)]
     first, again, other = (list(map(pseudonyms(key), names)) for key in (b"a", b"a", b"b"))
@@ -108,12 +116,14 @@ def test_statistics_count_what_counts():
         result("d", 1, kind="known mistake", message="a sum"),
         result("e", 0, kind="grader error"),
         result("f"),
+        result("g", 0.5, kind="set by hand", message="Ask Ada."),
     ]
-    results[-1].counted = False
+    results[5].counted = False
     (one,) = statistics_of(results)
-    assert (one.answers, one.passed, one.pass_rate, one.mean) == (4, 1, 0.25, 0.75)
-    assert one.kinds == {"wrong values": 2, "known mistake": 1}
+    assert (one.answers, one.passed, one.pass_rate, one.mean) == (5, 1, 0.2, 0.7)
+    assert one.kinds == {"wrong values": 2, "known mistake": 1, "set by hand": 1}
     assert one.hints["wrong values", "got #, expected #"] == 2
+    assert one.hints["set by hand", ""] == 1
 
 
 def test_the_page_of_statistics_is_safe_and_asks_nobody(tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from course_utils.classroom.files import fill
-from course_utils.classroom.grading.records import GRADER_ERROR, NOT_MARKED, Result
+from course_utils.classroom.grading.records import GRADER_ERROR, NOT_MARKED, SET_BY_HAND, Result
 from course_utils.classroom.grading.reports import as_csv, as_number, write_report
 from course_utils.classroom.grading.text import printable
 
@@ -61,14 +61,14 @@ def statistics_of(results: list[Result]) -> list[Statistics]:
                 one.passed += 1
             else:
                 one.kinds[verdict.kind] += 1
-                one.hints[verdict.kind, _hint(verdict.message)] += 1
+                one.hints[verdict.kind, _hint(verdict)] += 1
     return sorted(found.values(), key=lambda one: one.notebook)
 
 
-def _hint(message):
-    """A message without the numbers that are each learner's own."""
-    first = re.sub(r"-?\d+(?:[.,]\d+)*(?:e-?\d+)?", "#", " ".join(message.split()))
-    return printable(first, LONGEST_HINT)
+def _hint(verdict):
+    """A message without the numbers that are each learner's own; a teacher's note is none."""
+    message = "" if verdict.kind == SET_BY_HAND else " ".join(verdict.message.split())
+    return printable(re.sub(r"-?\d+(?:[.,]\d+)*(?:e-?\d+)?", "#", message), LONGEST_HINT)
 
 
 def write_statistics(results: list[Result], out: Path) -> None:

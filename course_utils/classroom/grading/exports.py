@@ -6,7 +6,10 @@ that by the SIS ids; failing that by the name. Source: lib/gradebook_importer.rb
 github.com/instructure/canvas-lms.
 
 Moodle takes any columns and asks what each means: choose "ID number" or "Email address" for who it
-is, and a grade item for each notebook. Source: docs.moodle.org, "Grade import".
+is, and a grade item for each notebook. Where the column that says who it is has a gap, Moodle gives
+the points to the learner of the line before; so e-mails are there for everybody or for nobody.
+Source: docs.moodle.org, "Grade import"; grade/import/csv/classes/load_data.php of
+github.com/moodle/moodle.
 
 Learners who handed in nothing have no row in either, since an empty cell can clear a grade that
 was entered there before.
@@ -21,7 +24,6 @@ from course_utils.classroom.grading.records import GRADER_ERROR, MISSING, Result
 from course_utils.classroom.grading.reports import as_csv, as_number, write_report
 
 CANVAS = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
-MOODLE = ["ID number", "Email address"]
 
 
 def write_exports(totals: list[Total], out: Path) -> None:
@@ -30,13 +32,14 @@ def write_exports(totals: list[Total], out: Path) -> None:
     out_of = totals[0].out_of if totals else {}
     most = [as_number(points) for points in out_of.values()]
     canvas = [[*CANVAS, *out_of], ["    Points Possible", "", "", "", "", *most]]
-    moodle = [[*MOODLE, *out_of]]
+    has_emails = all(total.member.email for total in known)
+    moodle = [["ID number", *(["Email address"] if has_emails else []), *out_of]]
     for total in known:
         member = total.member
         points = [total.points_in(notebook) for notebook in out_of]
         ids = [member.canvas, member.id, member.login, member.section]
         canvas.append([member.name or member.id, *ids, *points])
-        moodle.append([member.id, member.email, *points])
+        moodle.append([member.id, *([member.email] if has_emails else []), *points])
     write_report(out / "canvas.csv", as_csv(canvas))
     write_report(out / "moodle.csv", as_csv(moodle))
 

@@ -1,19 +1,14 @@
 """A headless Chromium for tests, driven over its DevTools protocol."""
 
-import contextlib
 import json
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from waiting import HANG, wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
-HANG = 900
-"""Seconds after which a wait counts as a hang. Conditions end waits; how long that takes says
-nothing, because a test may share its core with others."""
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
@@ -138,15 +133,3 @@ def _page_address(port):
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=HANG) as answer:
         pages = json.loads(answer.read())
     return next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
-
-
-def wait_for(question):
-    """The first answer that is not None; errors count as no answer yet."""
-    end = time.monotonic() + HANG
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError, RuntimeError, IndexError, KeyError):
-            answer = question()
-            if answer is not None:
-                return answer
-        time.sleep(0.1)
-    raise TimeoutError(f"Nothing after {HANG} seconds.")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from waiting import HANG
 
 from course_utils import classifiers
 from course_utils.classifiers import (
@@ -229,7 +230,7 @@ load("small").top_k(torch.rand(3, 40, 50))
 assert not [name for name in sys.modules if name.startswith("torchvision")]
 """
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=HANG)
 
 
 # ---------------------------------------------------------------------------- pictures and scores

@@ -4,12 +4,12 @@ import hashlib
 import io
 import socket
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import HANG
 
 from course_utils import _downloads, photos
 from course_utils.errors import DataError
@@ -28,6 +28,10 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     content, mood, requests = b"", "good", 0
 
+    def __init__(self, address):
+        super().__init__(address, Handler)
+        self.patience_ended = threading.Event()
+
     @property
     def address(self):
         return f"http://127.0.0.1:{self.server_address[1]}/test_images"
@@ -41,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         server.requests += 1
         if server.mood == "slow":
-            time.sleep(3)
+            server.patience_ended.wait(HANG)
         if server.mood == "404":
             self.send_error(404)
             return
@@ -57,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    with Server(("127.0.0.1", 0), Handler) as running:
+    with Server(("127.0.0.1", 0)) as running:
         running.content = a_jpeg()
         threading.Thread(target=running.serve_forever, daemon=True).start()
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -65,6 +69,7 @@ def server(tmp_path, monkeypatch):
         monkeypatch.setattr(photos, "ADDRESS", running.address)
         monkeypatch.setitem(photos.SHA256, "zebra", hashlib.sha256(running.content).hexdigest())
         yield running
+        running.patience_ended.set()
         running.shutdown()
 
 
@@ -104,7 +109,7 @@ def test_a_kept_file_that_was_damaged_is_fetched_again(server, tmp_path):
     ],
 )
 def test_a_bad_server_is_named_and_nothing_is_kept(server, tmp_path, monkeypatch, mood, reason):
-    monkeypatch.setattr(_downloads, "TIMEOUT", 0.5)
+    monkeypatch.setattr(_downloads, "TIMEOUT", 0.5 if mood == "slow" else HANG)
     server.mood = mood
     with pytest.raises(DataError, match=reason) as error:
         open_picture("article:zebra")

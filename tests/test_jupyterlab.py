@@ -8,8 +8,9 @@ import urllib.request
 
 import nbformat
 import pytest
-from browser import HANG, Browser, needs_browser, wait_for
+from browser import Browser, needs_browser
 from PIL import Image
+from waiting import HANG, wait_for
 
 from course_utils.classroom import ROOT, find_notebooks
 from course_utils.classroom.grading import submissions

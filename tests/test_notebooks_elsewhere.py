@@ -11,7 +11,7 @@ from pathlib import Path
 import imagenet_weights
 import pretend_device
 import pytest
-from browser import HANG
+from waiting import HANG
 
 from course_utils.classroom import find_notebooks
 from course_utils.classroom.run import execute

@@ -9,10 +9,10 @@ import inspect
 from dataclasses import dataclass
 
 import nbformat
-from IPython.core.inputtransformer2 import TransformerManager
 
 from course_utils.classroom import UsageError, exercises_of, find_notebooks, nbgrader_data
 from course_utils.classroom.copies import read_copy
+from course_utils.classroom.magics import parse, plain_python
 from course_utils.exercises.engine.feedback import MIME, TITLES, hash_of_source
 
 
@@ -92,16 +92,15 @@ def _is_of_this_source(verdict, notebook, name):
 
 def _function_source(source, name):
     """The lines of a cell that define the function, as `inspect` would return them."""
-    source = TransformerManager().transform_cell(source)  # %magics and !commands as Python
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):  # the last two: absurd nesting
+    source = plain_python(source)
+    tree = parse(source)
+    if tree is None:
         return ""
     found = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name]
     if not found:
         return ""
     first = min([found[-1].lineno, *(d.lineno for d in found[-1].decorator_list)])
-    lines = [line + "\n" for line in source.splitlines()[first - 1 :]]
+    lines = [line + "\n" for line in source.split("\n")[first - 1 :]]
     return "".join(inspect.getblock(lines))
 
 

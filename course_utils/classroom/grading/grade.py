@@ -1,39 +1,50 @@
 """Grades a class: every submission once, several at a time, here or on a Dask cluster.
 
 What is graded is kept, one small file for each submission, so that a run which was interrupted goes
-on where it stopped, and a submission that has changed is graded again.
+on where it stopped, and a submission that has changed is graded again. Only what another run would
+grade the same is kept: errors of the grader, and answers that were stopped, are tried again.
 """
 
-import hashlib
-import json
+import contextlib
+import hmac
 import os
-import pickle
 import secrets
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from tqdm import tqdm
 
-from course_utils.classroom import UsageError
+from course_utils.classroom import UsageError, find_notebooks
 from course_utils.classroom.files import write_whole
-from course_utils.classroom.grading import sandbox
-from course_utils.classroom.grading.reports import out_of, points, write_reports
-from course_utils.classroom.grading.submissions import (
+from course_utils.classroom.grading import sandbox, workers
+from course_utils.classroom.grading.handed_in import (
     BadSubmission,
+    Submission,
     find_submissions,
     read_bytes,
-    read_exercises,
-    read_masters,
 )
-from course_utils.classroom.grading.transfer import Unreadable, decode
-from course_utils.exercises import all_checks
-from course_utils.exercises.engine.calls import make_probes
-from course_utils.exercises.engine.feedback import Feedback
+from course_utils.classroom.grading.records import (
+    GRADED,
+    GRADER_ERROR,
+    Limits,
+    Result,
+    Task,
+)
+from course_utils.classroom.grading.reports import write_reports
+from course_utils.classroom.grading.submissions import read_masters
+from course_utils.classroom.grading.text import printable
+from course_utils.classroom.grading.version import course_version
+from course_utils.classroom.grading.workers import grade_one
+
+EVERYBODY = ""
+"""In `again`: everything is graded again."""
+
+SHORTEST_SECRET = 32
+"""Characters."""
 
 
 def grade(
@@ -42,230 +53,242 @@ def grade(
     jobs: int = 2,
     sandboxed: bool = True,
     scheduler: str = "",
-    limits: sandbox.Limits = sandbox.Limits(),  # noqa: B008 (it is frozen)
-) -> list[dict]:
+    limits: Limits = Limits(),  # noqa: B008 (it is frozen)
+    again: str | None = None,
+    report: Callable[[list[Result], Path], None] = write_reports,
+) -> list[Result]:
     """Grades submissions and writes the reports into the folder `out` -> the results.
 
     places:    notebooks, or folders with one folder for each learner
     jobs:      how many at once on this machine
     sandboxed: False runs learners' code with all your rights
     scheduler: the address of a Dask scheduler, which then does the work
+    again:     a learner whose submissions are graded though they were; EVERYBODY: all of them
+    report:    writes the reports, and may change the list of results that is returned
+
+    Raises UsageError where nothing can be graded: no submissions, no sandbox, no room.
     """
-    found = find_submissions(places)
-    if sandboxed and not scheduler:
-        sandbox.find_bubblewrap()  # says at once what is missing
-    seed = _seed(out)
-    results, waiting = [], []
-    for path, learner in found.items():
-        task = _task(path, learner, seed, sandboxed, limits)
-        kept = _kept(out, task)
-        (results if kept else waiting).append(kept or task)
-    grader = _on_a_cluster(waiting, scheduler) if scheduler else _on_this_machine(waiting, jobs)
-    bar = tqdm(total=len(found), initial=len(results), desc="grading", disable=None)
-    with bar:
-        for task, result in grader:
-            write_whole(_place(out, task), json.dumps(result), errors="replace")
-            results.append(result)
-            bar.update()
-    write_reports(results, out)
+    with _told_in_a_sentence(out):
+        run = Run(out, sandboxed, limits, tuple(_folders([*places, out])))
+        submissions = find_submissions(places, out)
+        _check_learner(again, submissions)
+        results, waiting = [], []
+        for submission in submissions:
+            kept = None if again in (EVERYBODY, submission.learner) else run.kept(submission)
+            (results if kept else waiting).append(kept or submission)
+        bar = tqdm(total=len(submissions), initial=len(results), desc="grading", disable=None)
+        with bar, contextlib.closing(_graded(run, waiting, jobs, scheduler)) as graded:
+            for task, result in graded:
+                run.keep(task, result)
+                results.append(result)
+                bar.update()
+        report(results, out)
     return results
 
 
-def _seed(out):
-    """This run's secret: kept, so that a run that goes on later asks the same."""
-    place = out / "secret_seed"
-    if not place.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        with open(os.open(place, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-            file.write(str(secrets.randbits(31)))
-    return int(place.read_text())
-
-
-def _task(path, learner, seed, sandboxed, limits):
-    """All that grading one submission needs, also on another machine."""
+@contextlib.contextmanager
+def _told_in_a_sentence(out):
+    """A folder that can't be written to, or a full disk, is no traceback."""
     try:
-        content, problem = read_bytes(path), ""
-    except BadSubmission as error:
-        content, problem = b"", str(error)
-    return {
-        "learner": learner, "file": path.name, "content": content, "problem": problem,
-        "seed": seed, "sandboxed": sandboxed, "limits": vars(limits),
-    }  # fmt: skip
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(
+            f"Results can't be written to {printable(out)} ({reason}). What is graded so far is"
+            " kept there; run the same command again when this is cured."
+        ) from None
 
 
-def _place(out, task):
-    """Where a submission's result is kept: another submission, another place."""
-    mark = hashlib.sha256(task["content"])
-    for part in (task["learner"], task["file"], task["problem"], str(task["seed"]), _version()):
-        mark.update(b"\0" + part.encode(errors="replace"))
-    return out / "results" / f"{mark.hexdigest()[:32]}.json"
+def _folders(places):
+    """Where submissions and results lie, for the sandbox to hide."""
+    return [str((place if place.is_dir() else place.parent).absolute()) for place in places]
 
 
-@lru_cache
-def _version():
-    """Changes with the exercises and the notebooks: old results then count no longer."""
-    total = hashlib.sha256()
-    folder = sandbox.PACKAGE
-    files = [*folder.glob("exercises/**/*.py"), *folder.glob("classroom/grading/*.py")]
-    for path in sorted([*files, *(master.path for master in _masters().values())]):
-        total.update(path.read_bytes())
-    return total.hexdigest()
+def _check_learner(again, submissions):
+    learners = {submission.learner for submission in submissions}
+    if again not in (None, EVERYBODY) and again not in learners:
+        raise UsageError(f"There is nothing of a learner {printable(again)!r} to grade again.")
 
 
-def _kept(out, task):
-    try:
-        return json.loads(_place(out, task).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+# ---------------------------------------------------------------------------- what is kept
 
 
-def _on_this_machine(tasks, jobs) -> Iterator[tuple[dict, dict]]:
-    with ThreadPoolExecutor(max(1, jobs)) as pool, _stage():
-        futures = {pool.submit(grade_one, task): task for task in tasks}
+@dataclass
+class Run:
+    """One call of `grade`: how it grades, and what it keeps."""
+
+    out: Path
+    sandboxed: bool
+    limits: Limits
+    hidden: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.secret = _secret(self.out / "secret_seed")
+
+    def task(self, submission: Submission) -> Task:
+        """All that grading a submission needs; the file is read only now."""
+        content, stamp, problem = b"", 0.0, submission.problem
+        if not problem:
+            try:
+                content, stamp = read_bytes(submission.path)
+            except BadSubmission as error:
+                problem = str(error)
+        task = Task(
+            submission.learner,
+            submission.path.name,
+            content,
+            problem,
+            submitted=stamp,
+            sandboxed=self.sandboxed,
+            limits=self.limits,
+            hidden=self.hidden,
+            version=course_version(),
+        )
+        return replace(task, seed=self._seed(task))
+
+    def _seed(self, task):
+        """This submission's own: whoever hands in something else is asked something else."""
+        mark = self._digest(os.fsencode(task.learner), task.content)
+        return int.from_bytes(mark[:4]) >> 1
+
+    def _digest(self, *parts):
+        mark = hmac.new(self.secret, digestmod="sha256")
+        for part in parts:
+            mark.update(len(part).to_bytes(8) + part)
+        return mark.digest()
+
+    def _place(self, task):
+        """Where the result of a task is kept: another submission, another place."""
+        told = (task.learner, task.file, task.problem, task.sandboxed, task.limits, task.version)
+        mark = self._digest(repr(told).encode(errors="surrogatepass"), task.content)
+        return self.out / "results" / f"{mark.hex()[:32]}.json"
+
+    def kept(self, submission: Submission) -> Result | None:
+        """The result that an earlier run has kept of the same submission."""
+        task = self.task(submission)
         try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+            result = Result.from_json(self._place(task).read_text(encoding="utf-8"))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return replace(result, submitted=task.submitted)
+
+    def keep(self, task: Task, result: Result) -> None:
+        """Keeps a result that another run would find again."""
+        if result.is_certain:
+            write_whole(self._place(task), result.to_json())
+
+
+def _secret(place: Path) -> bytes:
+    """The secret of a folder of results: kept, so that a run that goes on later asks the same.
+
+    It never leaves this process; probes are drawn from what is derived from it.
+    """
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            text = place.read_bytes().strip()
+            if len(text) >= SHORTEST_SECRET:
+                return text
+        _make_secret(place)
+
+
+def _make_secret(place):
+    """Writes the file whole, and not over that of another run; half a file is replaced."""
+    handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=".", suffix=".part")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(SHORTEST_SECRET))
+        if place.exists():
+            os.replace(temporary, place)
+        else:
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, place)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+# ---------------------------------------------------------------------------- who grades
+
+
+def _graded(run, submissions, jobs, scheduler) -> Iterator[tuple[Task, Result]]:
+    """Each submission's task and result, in any order; few tasks are in memory at a time."""
+    if not submissions:
+        return
+    tasks = (run.task(submission) for submission in submissions)
+    if scheduler:
+        from course_utils.classroom.grading.cluster import graded_on_cluster
+
+        yield from graded_on_cluster(tasks, scheduler, run.sandboxed, run.limits)
+    else:
+        rehearse(run.sandboxed, run.limits)
+        yield from _graded_here(tasks, jobs)
+
+
+def _graded_here(tasks, jobs):
+    with ThreadPoolExecutor(max(1, jobs)) as pool:
+        running = {}
+        try:
+            for task in tasks:
+                running[pool.submit(grade_one, task)] = task
+                if len(running) > jobs:
+                    yield from _done(running)
+            while running:
+                yield from _done(running)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _on_a_cluster(tasks, address) -> Iterator[tuple[dict, dict]]:
-    """The same tasks as Dask's: a worker that dies costs nothing but time."""
-    try:
-        from distributed import Client, as_completed
-    except ImportError:
-        raise UsageError("Dask is not installed: pip install -e .[grade]") from None
-    try:
-        client = Client(address, timeout=20)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"No Dask scheduler answers at {address} ({error}).") from None
-    with client:
-        futures = client.map(grade_one, tasks, retries=3, pure=False)
-        by_key = dict(zip((future.key for future in futures), tasks))
-        for future in as_completed(futures):
-            yield by_key[future.key], future.result()
+def _done(running):
+    """Takes those out of `running` that are done, one at least."""
+    for future in wait(running, return_when=FIRST_COMPLETED).done:
+        yield running.pop(future), future.result()
 
 
-# ---------------------------------------------------------------------------- one submission
+def rehearse(sandboxed: bool, limits: Limits) -> None:
+    """Grades an exercise of the course's own notebook, as it grades learners'.
 
-
-def grade_one(task: dict) -> dict:
-    """Grades one submission -> a result that JSON can hold; never raises for what it contains."""
-    started = time.monotonic()
-    result = {"learner": task["learner"], "file": task["file"], "notebook": "", "exercises": []}
-    try:
-        if task["problem"]:
-            raise BadSubmission(task["problem"])
-        master, exercises = read_exercises(task["content"], _masters())
-        result |= {"notebook": master.path.stem, "problem": ""}
-        result["exercises"] = _verdicts(task, master, exercises)
-    except BadSubmission as error:
-        result["problem"] = str(error)
-    return result | {"seconds": round(time.monotonic() - started, 1)}
+    Raises UsageError if this machine can't give it all points: then it can't judge anybody.
+    """
+    _rehearse(sandbox.find_bubblewrap() if sandboxed else None, limits)
 
 
 @lru_cache
-def _masters():
-    return read_masters()
-
-
-def _verdicts(task, master, exercises):
-    """The feedback on each exercise, as data."""
-    checks = all_checks()[master.module]
-    limits = sandbox.Limits(**task["limits"])
-    running = [exercise for exercise in exercises if not exercise.problem]
-    job = {"threads": 1, "seconds": limits.seconds, "exercises": {}}
-    for exercise in running:
-        with _judging:
-            probes = pickle.dumps(make_probes(checks[exercise.name].probes, task["seed"]))
-        job["exercises"][exercise.name] = {
-            "name": exercise.name, "cells": exercise.cells, "probes": probes, "seed": task["seed"]
-        }  # fmt: skip
-    bubblewrap = sandbox.find_bubblewrap() if task["sandboxed"] else None
-    with _stage() as stage:
-        sent = sandbox.run(pickle.dumps(job), len(running), stage, limits, bubblewrap)
-    lines = _lines(sent)
-    with _judging:
-        return [
-            _as_data(_verdict(checks[e.name], e, lines.get(e.name), task["seed"]))
-            for e in exercises
-        ]
-
-
-def _lines(sent):
-    """{exercise: what the harness said of it}; what is no line of the harness is passed over."""
-    lines = {}
-    for line in sent.split(b"\n"):
-        try:
-            content = json.loads(line)
-            lines.setdefault(content["exercise"], content)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue
-    return lines
-
-
-def _verdict(check, exercise, line, seed):
-    """The feedback on one exercise; `line` is None if nothing came back."""
-    if exercise.problem:
-        return Feedback(check.name, "not attempted", _sentence(exercise.problem), check.points)
-    problem = "the run ended before its turn" if line is None else line.get("problem", "")
-    try:
-        if problem:
-            return Feedback(check.name, "raised", _sentence(str(problem)[:300]), check.points)
-        return check.judge(decode(line["outcomes"]), seed)
-    except (Unreadable, KeyError, TypeError) as error:
-        message = _sentence(str(error)[:300] or "its results can't be read")
-        return Feedback(check.name, "wrong type", message, check.points)
-
-
-def _sentence(clause):
-    return f"{clause[:1].upper()}{clause[1:]}{'' if clause.endswith('?') else '.'}"
-
-
-def _as_data(feedback):
-    data = {key: value for key, value in feedback.as_data().items() if key != "source"}
-    return data | {"message": feedback.message, "html": feedback.as_html()}
-
-
-class _Stage:
-    """The staged package: made once, however many threads use it, and removed by the last one."""
-
-    def __init__(self):
-        self.lock, self.users, self.stack, self.path = threading.Lock(), 0, None, None
-
-    def __enter__(self):
-        with self.lock:
-            if self.users == 0:
-                self.stack = ExitStack()
-                self.path = self.stack.enter_context(sandbox.staged_package())
-            self.users += 1
-            return self.path
-
-    def __exit__(self, *_error):
-        with self.lock:
-            self.users -= 1
-            if self.users == 0:
-                self.stack.close()
-
-
-_the_stage = _Stage()
-_judging = threading.Lock()
-"""Probes and references use the process's own random numbers: one thread at a time."""
-
-
-def _stage():
-    return _the_stage
+def _rehearse(bubblewrap, limits):
+    path = find_notebooks()[0]
+    task = Task(
+        "the course itself",
+        path.name,
+        path.read_bytes(),
+        sandboxed=bubblewrap is not None,
+        limits=limits,
+        exercises=(next(iter(read_masters()[path.stem].points)),),
+        version=course_version(),
+    )
+    result = workers.grade_one(task)
+    if result.status != GRADED or result.points < result.out_of:
+        said = result.problem or result.exercises[0].message
+        raise UsageError(
+            f"This machine can't grade: an answer of the course itself does not pass ({said})."
+        )
 
 
 # ---------------------------------------------------------------------------- the summary
 
 
-def summarize(results: list[dict], out: Path) -> str:
+def summarize(results: list[Result], out: Path) -> str:
     """A few lines for the terminal."""
-    broken = [result for result in results if result["problem"]]
-    total = sum(points(result) for result in results)
-    most = sum(out_of(result) for result in results)
+    counted = [result for result in results if result.counted]
+    total = sum(result.points for result in counted)
+    most = sum(result.out_of for result in counted)
     lines = [f"{len(results)} submissions, {total} of {most} points; see {out / 'scores.csv'}"]
-    for result in broken:
-        lines.append(f"not graded: {result['learner']}, {result['file']}: {result['problem']}")
+    for result in results:
+        if result.status != GRADED:
+            name = f"{printable(result.learner)}, {printable(result.file)}"
+            lines.append(f"{result.status}: {name}: {printable(result.problem)}")
+    if any(result.status == GRADER_ERROR for result in results):
+        lines.append("Errors of the grader are nobody's points: run the same command again.")
+    uncertain = sum(not result.is_certain for result in results if result.status == GRADED)
+    if uncertain:
+        told = "submissions have answers" if uncertain > 1 else "submission has answers"
+        lines.append(f"{uncertain} {told} that were stopped; the same command tries them again.")
     return "\n".join(lines)

@@ -1,14 +1,17 @@
 """What a grading run leaves: scores as CSV and JSON, and each learner's feedback as HTML."""
 
 import csv
-import hashlib
 import html
 import io
 import json
-import re
+from dataclasses import replace
 from pathlib import Path
 
 from course_utils.classroom.files import write_whole
+from course_utils.classroom.grading.records import GRADED, GRADER_ERROR, MISSING, Result
+from course_utils.classroom.grading.text import printable, safe_name
+
+__all__ = ["as_csv", "as_number", "choose", "safe_name", "write_report", "write_reports"]
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -20,56 +23,57 @@ img {{ max-width: 100% }}
 """
 
 
-def write_reports(results: list[dict], out: Path) -> None:
+def write_reports(results: list[Result], out: Path) -> None:
     """Writes scores.csv, exercises.csv, scores.json and feedback/LEARNER.html.
 
-    results: as `grade.grade_one` returns them, one for each submission
+    The CSV files have one row for each learner and notebook, or notebook and exercise: of several
+    files with the same notebook the best counts, of equals the latest. The others are in the JSON
+    and in the feedback. Where the grader failed, the points are left empty.
     """
-    results = sorted(results, key=lambda r: (r["learner"], r["notebook"], r["file"]))
-    scores = [["learner", "notebook", "points", "out_of", "problem", "file"]]
+    choose(results)
+    results.sort(key=lambda r: (r.learner, r.notebook, r.file))
+    scores = [["learner", "notebook", "points", "out_of", "status", "problem", "file"]]
     exercises = [["learner", "notebook", "exercise", "points", "out_of", "verdict"]]
+    for r in filter(lambda result: result.counted, results):
+        points = "" if r.status == GRADER_ERROR else as_number(r.points)
+        scores.append([r.learner, r.notebook, points, r.out_of, r.status, r.problem, r.file])
+        for e in r.exercises:
+            points = "" if e.kind == GRADER_ERROR else e.points
+            exercises.append([r.learner, r.notebook, e.exercise, points, e.out_of, e.kind])
+    write_report(out / "scores.csv", as_csv(scores))
+    write_report(out / "exercises.csv", as_csv(exercises))
+    slim = [json.loads(_without_html(result).to_json()) for result in results]
+    write_report(out / "scores.json", json.dumps(slim, indent=1, ensure_ascii=False) + "\n")
+    for learner in {result.learner for result in results}:
+        own = [result for result in results if result.learner == learner]
+        write_report(out / "feedback" / f"{safe_name(learner)}.html", _page(learner, own))
+
+
+def choose(results: list[Result]) -> None:
+    """Sets `counted`: one result for each learner and notebook, the best, of equals the latest.
+
+    An error of the grader counts only where nothing else does. A file whose notebook is not known
+    stands for itself.
+    """
+    best = {}
     for result in results:
-        facts = [result["learner"], result["notebook"]]
-        scores.append([*facts, points(result), out_of(result), result["problem"], result["file"]])
-        for e in result["exercises"]:
-            exercises.append([*facts, e["exercise"], e["points"], e["out_of"], e["kind"]])
-    _write(out / "scores.csv", _csv(scores))
-    _write(out / "exercises.csv", _csv(exercises))
-    slim = [{**r, "exercises": [_without_html(e) for e in r["exercises"]]} for r in results]
-    _write(out / "scores.json", json.dumps(slim, indent=1, ensure_ascii=False) + "\n")
-    for learner in {result["learner"] for result in results}:
-        own = [result for result in results if result["learner"] == learner]
-        _write(out / "feedback" / f"{safe_name(learner)}.html", _page(learner, own))
+        best.setdefault((result.learner, result.notebook or result.file), []).append(result)
+    for same in best.values():
+        chosen = max(same, key=lambda r: (r.status == GRADED, r.points, r.submitted, r.file))
+        for result in same:
+            result.counted = result is chosen
 
 
-def points(result: dict) -> int:
-    """The points of a submission."""
-    return sum(exercise["points"] for exercise in result["exercises"])
+def write_report(path: Path, text: str) -> None:
+    """Half a character in a submission must not keep the others from their reports."""
+    write_whole(path, text, errors="backslashreplace")
 
 
-def out_of(result: dict) -> int:
-    """How many points its notebook has."""
-    return sum(exercise["out_of"] for exercise in result["exercises"])
+def _without_html(result):
+    return replace(result, exercises=[replace(e, html="") for e in result.exercises])
 
 
-def safe_name(text: str) -> str:
-    """A learner's name as a file name; different names stay different."""
-    simple = re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._")[:60] or "learner"
-    if simple == text:
-        return simple
-    return f"{simple}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
-
-
-def _write(path, text):
-    """Half a character, which a submission may hold, must not keep the others from their reports."""
-    write_whole(path, text, errors="replace")
-
-
-def _without_html(exercise):
-    return {key: value for key, value in exercise.items() if key != "html"}
-
-
-def _csv(rows):
+def as_csv(rows: list[list]) -> str:
     """Rows as CSV; a text that a spreadsheet would take for a formula gets an apostrophe."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -78,20 +82,45 @@ def _csv(rows):
     return buffer.getvalue()
 
 
+def as_number(points: float) -> float:
+    """Points as they are shown: whole, or in hundredths."""
+    return int(points) if points == int(points) else round(points, 2)
+
+
 def _harmless(value):
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _page(learner, results):
     parts = []
     for result in results:
-        title = result["notebook"] or result["file"]
-        earned = f"{points(result)} of {out_of(result)} points" if result["exercises"] else ""
-        parts.append(f"<h2>{html.escape(title)}</h2>\n<p>{earned}</p>")
-        if result["problem"]:
-            told = f"{result['file']}: {result['problem']}."
-            parts.append(f"<p><b>This file could not be graded.</b> {html.escape(told)}</p>")
-        parts += [exercise["html"] for exercise in result["exercises"]]
-    return PAGE.format(title=html.escape(f"Feedback for {learner}"), body="\n".join(parts))
+        title = html.escape(printable(result.notebook or result.file))
+        if title:
+            parts.append(f"<h2>{title}</h2>\n<p>{_earned(result, results)}</p>")
+        if result.problem:
+            parts.append(f"<p>{_problem(result)}</p>")
+        parts += [f"<p>{html.escape(note)}</p>" for note in result.notes]
+        parts += [exercise.html for exercise in result.exercises]
+    title = html.escape(f"Feedback for {printable(learner)}")
+    return PAGE.format(title=title, body="\n".join(parts))
+
+
+def _earned(result, results):
+    if not result.exercises or result.status == GRADER_ERROR:
+        return ""
+    earned = f"{as_number(result.points)} of {result.out_of} points"
+    if sum(other.notebook == result.notebook for other in results) == 1:
+        return earned
+    file = html.escape(printable(result.file))
+    return f"{earned}, {file}; " + ("this file counts" if result.counted else "another file counts")
+
+
+def _problem(result):
+    if result.status == MISSING:
+        return "<b>Nothing was handed in.</b>"
+    told = html.escape(f"{printable(result.file)}: {printable(result.problem)}.")
+    if result.status == GRADER_ERROR:
+        return f"<b>The grader failed, which is not your fault.</b> {told}"
+    return f"<b>This could not be graded.</b> {told}"

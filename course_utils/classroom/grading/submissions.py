@@ -1,38 +1,63 @@
-"""What a learner handed in -> for each exercise, the few cells that its answer needs.
+"""A notebook that a learner handed in -> for each exercise, the code that its answer needs.
 
-Everything is taken from the course's own notebook but the answers, which are found by their names
-(grade_id), wherever they stand in the file, and cells that begin with the line `# helper`. Checks,
-other cells and saved outputs of a submission are not looked at. Of all cells, only those are run
-that the answer needs, in the notebook's order: a static analysis finds them by the names they use.
+Answers are found by their names (grade_id); where an editor has lost those, by the cells' ids, and
+by `def NAME`. What an answer needs is taken from the course's own notebook and from the learner's
+cells, whichever gives a name its value, statement by statement (see `slicing`). Checks and saved
+outputs of a submission are not looked at.
+
+Where a file leaves a choice, there are several variants of an answer, and the best one counts.
 """
 
-import builtins
-import os
-import stat
-import symtable
+import ast
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-import nbformat
-from IPython.core.inputtransformer2 import TransformerManager
+from course_utils.classroom import answer_in, exercises_of, find_notebooks, nbgrader_data
+from course_utils.classroom.grading import slicing
+from course_utils.classroom.grading.handed_in import BadSubmission
+from course_utils.classroom.grading.slicing import Statement
+from course_utils.classroom.grading.text import printable
+from course_utils.classroom.magics import LONGEST as LONGEST_CELL
+from course_utils.classroom.magics import parse, plain_python
 
-from course_utils.classroom import (
-    UsageError,
-    answer_in,
-    exercises_of,
-    find_notebooks,
-    nbgrader_data,
-)
+MOST_CELLS = 2000
+"""Of a file; the course's own notebooks have 60."""
 
-HELPER = "# helper"
-"""First line of a learner's own cell that answers may use."""
+MOST_CODE = 1_000_000
+"""Characters in all code cells of a file; what comes after them is not looked at."""
 
-LARGEST = 30_000_000
-"""Bytes of a file; the course's own notebooks stay below a million."""
+MOST_STATEMENTS = 3000
+"""In the learner's own cells together; what comes after them is not looked at."""
+
+MOST_ANSWERS = 3
+"""Different answers to one exercise that are tried, the last ones of a file."""
 
 
-class BadSubmission(Exception):
-    """A file that can't be graded; the message is a clause that says why."""
+@dataclass
+class Cell:
+    """What grading looks at in a cell."""
+
+    cell_type: str
+    source: str
+    metadata: dict
+    id: str = ""
+    is_too_long: bool = False
+    """Whether it is more code than is looked at."""
+
+    @cached_property
+    def code(self) -> str:
+        """The source of a code cell as plain Python; "" for other cells and for giants."""
+        return "" if self.cell_type != "code" or self.is_too_long else plain_python(self.source)
+
+    @cached_property
+    def is_stub(self) -> bool:
+        """Whether all functions in it do nothing, or raise NotImplementedError at once."""
+        tree = parse(self.code)
+        functions = [node for node in (tree.body if tree else []) if _is_function(node)]
+        return bool(functions) and all(_is_empty(node) for node in functions)
 
 
 @dataclass
@@ -40,10 +65,21 @@ class Exercise:
     """One exercise of a submission."""
 
     name: str
-    cells: list[str] = field(default_factory=list)
-    """Sources in the order in which they run, the answer itself among them."""
+    variants: list[list[str]] = field(default_factory=list)
+    """Ways to read the file, the likeliest first: sources that run one after the other."""
     problem: str = ""
     """Why there is nothing to run, in one clause."""
+    is_untouched: bool = False
+    """Whether the answer is the course's stub; then there is nothing to run either."""
+    answer: str = ""
+    """The source of the cell with the answer."""
+    notes: list[str] = field(default_factory=list)
+    """How the file was read, where that may surprise, a sentence each."""
+
+    @property
+    def cells(self) -> list[str]:
+        """The sources of the likeliest variant."""
+        return self.variants[0] if self.variants else []
 
 
 @dataclass
@@ -51,231 +87,297 @@ class Master:
     """One of the course's notebooks."""
 
     path: Path
-    notebook: nbformat.NotebookNode
-    points: dict[str, int]
-    """Of each exercise, in the notebook's order."""
+    cells: list[Cell]
+
+    @cached_property
+    def points(self) -> dict[str, int]:
+        """Of each exercise, in the notebook's order."""
+        return exercises_of(self)
 
     @property
     def module(self) -> str:
         """The module of its checks."""
         return self.path.stem.split("_", 1)[1]
 
+    @cached_property
+    def statements(self) -> list[list[Statement]]:
+        """Of each cell that is no answer; answers come from the learner."""
+        return [
+            [] if answer_in(cell) else slicing.statements_of(cell.code, number, is_course=True)
+            for number, cell in enumerate(self.cells)
+        ]
+
+    @cached_property
+    def place_of(self) -> dict[str, int]:
+        """{a cell's mark: its number}; a mark is an id, a grade_id or a source, see `_marks`."""
+        places = {}
+        for number, cell in enumerate(self.cells):
+            for mark in _marks(cell):
+                places.setdefault(mark, number)
+        return places
+
+    @cached_property
+    def answers(self) -> dict[str, int]:
+        """{exercise: the number of the cell for its answer}."""
+        return {answer_in(cell): n for n, cell in enumerate(self.cells) if answer_in(cell)}
+
 
 def read_masters() -> dict[str, Master]:
     """The course's notebooks that have exercises, by name."""
-    masters = {}
-    for path in find_notebooks():
-        notebook = nbformat.read(path, as_version=4)
-        if points := exercises_of(notebook):
-            masters[path.stem] = Master(path, notebook, points)
-    return masters
-
-
-# ---------------------------------------------------------------------------- files
-
-
-def find_submissions(places: list[Path]) -> dict[Path, str]:
-    """The notebooks among files and in folders -> {file: the learner's name}.
-
-    In a folder, the name is that of the first folder below it, as in `all/ada/04_occlusion.ipynb`;
-    for a file by itself, what its name holds besides a notebook's name, or else its own folder.
-    """
-    found = {}
-    for place in places:
-        if place.is_dir() and not place.is_symlink():
-            for path in sorted(_notebooks_below(place)):
-                parts = path.relative_to(place).parts
-                found[path] = parts[0] if len(parts) > 1 else _learner_of_file(path)
-        elif os.path.lexists(place):
-            found[place] = _learner_of_file(place)
-        else:
-            raise UsageError(f"There is no file or folder {place}.")
-    if not found:
-        raise UsageError("There are no notebooks (.ipynb) in what was given.")
-    return found
-
-
-def _notebooks_below(folder):
-    for directory, folders, files in os.walk(folder):  # does not follow links
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(directory) / name for name in files if name.endswith(".ipynb"))
-
-
-def _learner_of_file(path):
-    for master in find_notebooks():
-        if master.stem in path.stem:
-            rest = path.stem.replace(master.stem, "").strip("_- ")
-            return rest or path.absolute().parent.name
-    return path.stem
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a submission; raises BadSubmission for links, devices and huge files."""
-    try:
-        facts = os.lstat(path)
-        if stat.S_ISLNK(facts.st_mode):
-            raise BadSubmission("it is a link to another file; hand in the file itself")
-        if not stat.S_ISREG(facts.st_mode):
-            raise BadSubmission("it is not a file")
-        if facts.st_size > LARGEST:
-            raise BadSubmission(f"it is larger than {LARGEST // 1_000_000} MB")
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-            return file.read(LARGEST)
-    except OSError as error:
-        raise BadSubmission(f"it can't be opened ({error.strerror})") from None
-
-
-# ---------------------------------------------------------------------------- notebooks
+    masters = (Master(path, read_cells(path.read_bytes())) for path in find_notebooks())
+    return {master.path.stem: master for master in masters if master.points}
 
 
 def read_exercises(content: bytes, masters: dict[str, Master]) -> tuple[Master, list[Exercise]]:
     """The notebook that was handed in, and its exercises; raises BadSubmission."""
-    notebook = _parsed(content)
-    master = _identified(notebook, masters)
-    cells = _grafted(master, notebook)
-    return master, [_exercise(name, cells, notebook) for name in master.points]
+    cells = read_cells(content)
+    master = _identified(cells, masters)
+    file = _File(master, cells)
+    return master, [file.exercise(name) for name in master.points]
 
 
-def _parsed(content):
+# ---------------------------------------------------------------------------- the file
+
+
+def read_cells(content: bytes) -> list[Cell]:
+    """The cells of a notebook file; raises BadSubmission for anything else."""
     if not content.strip():
         raise BadSubmission("the file is empty")
     try:
-        notebook = nbformat.reads(content.decode("utf-8-sig"), as_version=nbformat.NO_CONVERT)
-    except Exception as error:  # whatever a damaged file makes the reader do
+        notebook = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError, MemoryError) as error:
         reason = type(error).__name__
         raise BadSubmission(f"the file can't be read as a notebook ({reason})") from None
-    if notebook.get("nbformat") != 4 or not isinstance(notebook.get("cells"), list):
+    cells = notebook.get("cells") if isinstance(notebook, dict) else None
+    if not isinstance(cells, list) or notebook.get("nbformat") != 4:
         raise BadSubmission("it is not of notebook format 4: save it again in JupyterLab")
-    if not all(_is_cell(cell) for cell in notebook.cells):
-        raise BadSubmission("it has cells without text or type: save it again in JupyterLab")
-    return notebook
-
-
-def _is_cell(cell):
-    return (
-        isinstance(cell, dict)
-        and isinstance(cell.get("source"), str)
-        and isinstance(cell.get("cell_type"), str)
-        and isinstance(cell.get("metadata"), dict)
-    )
-
-
-def _identified(notebook, masters):
-    """The course's notebook that it is, by its exercises, whatever the file is called."""
-    names = set(_answers(notebook))
-    shared = {stem: len(names & set(master.points)) for stem, master in masters.items()}
-    best = max(shared, key=shared.get, default=None)
-    if best is None or shared[best] == 0:
-        raise BadSubmission("it has none of the course's exercises; is it the right notebook?")
-    return masters[best]
-
-
-def _answers(notebook):
-    """The sources of each answer: {exercise: [source, ...]}, more than one if it was copied."""
-    answers = {}
-    for cell in notebook.cells:
-        data = nbgrader_data(cell)
-        if data.get("solution") and cell.cell_type == "code":
-            answers.setdefault(data["grade_id"], []).append(cell.source)
-    return answers
-
-
-@dataclass
-class _Cell:
-    source: str
-    answer_to: str | None
-    binds: set[str]
-    needs: set[str]
-
-
-def _grafted(master, notebook):
-    """The master's code cells with the learner's answers and helpers in their places."""
-    answers, helpers = _answers(notebook), _helpers(notebook)
-    cells = []
-    for cell in master.notebook.cells:
-        name = answer_in(cell)
-        if name:
-            cells += [_analysed(source) for source in helpers.pop(name, [])]
-            cells.append(_analysed(answers.get(name, [""])[0], name))
-        elif cell.cell_type == "code":
-            cells.append(_analysed(cell.source))
+    if len(cells) > MOST_CELLS:
+        raise BadSubmission(f"it has more than {MOST_CELLS} cells")
+    cells = [_cell(cell) for cell in cells]
+    left = MOST_CODE
+    for cell in cells:
+        if cell.cell_type == "code":
+            cell.is_too_long = len(cell.source) > min(left, LONGEST_CELL)
+            left -= 0 if cell.is_too_long else len(cell.source)
     return cells
 
 
-def _helpers(notebook):
-    """The sources of helper cells, by the answer that follows each: {exercise: [source, ...]}."""
-    helpers, waiting = {}, []
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and cell.source.lstrip().startswith(HELPER):
-            waiting.append(cell.source)
-        name = answer_in(cell)
-        if name:
-            helpers.setdefault(name, []).extend(waiting)
-            waiting = []
-    return helpers
+def _cell(data):
+    """One cell of the file, whose format lets a source be a text or a list of lines."""
+    if not isinstance(data, dict):
+        raise BadSubmission("it has cells that are none: save it again in JupyterLab")
+    kind, source, name = data.get("cell_type"), data.get("source"), data.get("id")
+    if isinstance(source, list) and all(isinstance(line, str) for line in source):
+        source = "".join(source)
+    if not isinstance(source, str) or not isinstance(kind, str):
+        raise BadSubmission("it has cells without text or type: save it again in JupyterLab")
+    metadata = data.get("metadata")
+    return Cell(
+        kind,
+        source,
+        metadata if isinstance(metadata, dict) else {},
+        name if isinstance(name, str) else "",
+    )
 
 
-def _exercise(name, cells, notebook):
-    copies = _answers(notebook).get(name, [])
-    if not copies:
-        return Exercise(name, problem="its cell is not in the file")
-    if len(copies) > 1:
-        return Exercise(name, problem=f"there are {len(copies)} cells with it; keep one")
-    place = next(n for n, cell in enumerate(cells) if cell.answer_to == name)
-    return Exercise(name, [cells[n].source for n in _needed(cells, place)])
+def _identified(cells, masters):
+    """The course's notebook that it is, by its exercises, whatever the file is called."""
+    marks = {mark for cell in cells for mark in _marks(cell)}
+    defined = {name for cell in cells for name in _functions(cell)}
+
+    def shared(master):
+        named = sum(("grade_id", name) in marks for name in master.points)
+        found = sum(name in defined for name in master.points)
+        return named, found, len(marks & master.place_of.keys())
+
+    best = max(masters.values(), key=shared, default=None)
+    if best is None or shared(best)[:2] == (0, 0):
+        raise BadSubmission("it has none of the course's exercises; is it the right notebook?")
+    return best
 
 
-# ---------------------------------------------------------------------------- what is needed
+def _marks(cell) -> Iterator[tuple[str, str]]:
+    """What a cell can be known by, the surest first."""
+    name = nbgrader_data(cell).get("grade_id")
+    if name:
+        yield "grade_id", name
+    if cell.id:
+        yield "id", cell.id
+    if cell.source.strip():
+        yield "source", cell.source.strip()
 
 
-def _needed(cells, place):
-    """The numbers of the cells that the cell `place` needs, itself included, in order."""
-    chosen, waiting = {place}, [place]
-    while waiting:
-        user = waiting.pop()
-        for name in cells[user].needs:
-            maker = _maker_of(name, cells, user)
-            if maker is not None and maker not in chosen:
-                chosen.add(maker)
-                waiting.append(maker)
-    return sorted(chosen)
+def _functions(cell):
+    """The names of the functions that a cell defines at its top level."""
+    tree = parse(cell.code) if "def " in cell.code else None
+    return [node.name for node in tree.body if _is_function(node)] if tree else []
 
 
-def _maker_of(name, cells, user):
-    """The last cell before `user` that gives the name its value; None if there is none."""
-    return next((n for n in range(user - 1, -1, -1) if name in cells[n].binds), None)
+def _is_function(node):
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
 
 
-def _analysed(source, answer_to=None):
-    if source.lstrip().startswith("%%"):  # %%time and the like: what they time is what counts
-        source = source.lstrip().partition("\n")[2]
-    source = TransformerManager().transform_cell(source)  # %magics and !commands as Python
-    binds, needs = names_of(source)
-    return _Cell(source, answer_to, binds, needs)
+def _is_empty(function):
+    """Whether a function's body is a docstring, `pass`, `...` or raises NotImplementedError."""
+    return all(
+        isinstance(line, ast.Pass)
+        or (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
+        or (isinstance(line, ast.Raise) and _raises_not_implemented(line))
+        for line in function.body
+    )
 
 
-def names_of(source: str) -> tuple[set[str], set[str]]:
-    """The names that code gives values at its top level, and those it takes from elsewhere.
-
-    Both are empty for code that is not Python: running it will say so.
-    """
-    try:
-        table = symtable.symtable(source, "<cell>", "exec")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set(), set()
-    binds = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
-    used = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
-    for child in _all_children(table):
-        used |= {s.get_name() for s in child.get_symbols() if s.is_global() and s.is_referenced()}
-        binds |= {s.get_name() for s in child.get_symbols() if _is_made_global(s)}
-    return binds, used - set(dir(builtins))
+def _raises_not_implemented(line):
+    error = line.exc.func if isinstance(line.exc, ast.Call) else line.exc
+    return isinstance(error, ast.Name) and error.id == "NotImplementedError"
 
 
-def _all_children(table):
-    for child in table.get_children():
-        yield child
-        yield from _all_children(child)
+# ---------------------------------------------------------------------------- its answers
 
 
-def _is_made_global(symbol):
-    return symbol.is_declared_global() and symbol.is_assigned()
+class _File:
+    """A learner's file beside its master: which cell is which, and what each answer needs."""
+
+    def __init__(self, master: Master, cells: list[Cell]):
+        self.master = master
+        self.codes = [cell.code for cell in master.cells]
+        self.own = {}
+        """Statements of the learner's own cells, by the course's cell that they follow."""
+        self.analysed = {}
+        """The statements of a cell of the file, by the cell's identity."""
+        self.answers = {name: [] for name in master.points}
+        """The cells with answers, those of the surest kind last."""
+        self._sort(cells)
+
+    def _sort(self, cells):
+        """Takes each cell of the file for an answer, a cell of the course, or the learner's own."""
+        left, follows = MOST_STATEMENTS, -1
+        for cell in cells:
+            place = next(
+                (self.master.place_of[m] for m in _marks(cell) if m in self.master.place_of), None
+            )
+            follows = follows if place is None else place
+            names = self._answered(cell, place)
+            for name in names:
+                self.answers[name].append(cell)
+            if not names:
+                found = self._new_statements(cell, place)[: max(0, left)]
+                left -= len(found)
+                self.own.setdefault(follows, []).extend(found)
+
+    def _new_statements(self, cell, place):
+        """The statements of a cell that the course's version of it, if there is one, lacks."""
+        if place is None:
+            return self._statements(cell)
+        if cell.source == self.master.cells[place].source:
+            return []
+        known = {statement.text for statement in self.master.statements[place]}
+        return [s for s in self._statements(cell) if s.text not in known]
+
+    def _answered(self, cell, place):
+        """The exercises that a cell answers: the one that it is marked with, or defines."""
+        if cell.cell_type != "code":
+            return []
+        marked = answer_in(cell) or (place is not None and answer_in(self.master.cells[place]))
+        if marked in self.answers:
+            return [marked]
+        is_the_courses = place is not None and cell.source == self.master.cells[place].source
+        return [] if is_the_courses else [n for n in _functions(cell) if n in self.answers]
+
+    def _statements(self, cell):
+        if id(cell) not in self.analysed:
+            number = len(self.codes)
+            self.codes.append(cell.code)
+            self.analysed[id(cell)] = slicing.statements_of(cell.code, number)
+        return self.analysed[id(cell)]
+
+    def exercise(self, name: str) -> Exercise:
+        """What there is to run for one exercise."""
+        answers = self._answers(name)
+        if not answers:
+            return Exercise(name, problem="its cell is not in the file")
+        exercise = Exercise(name, answer=answers[-1].source)
+        if all(cell.is_too_long for cell in answers):
+            limits = f"{LONGEST_CELL:,} characters, or the file's code than {MOST_CODE:,}"
+            exercise.problem = f"its cell is longer than {limits}"
+            exercise.answer = ""
+        elif all(cell.is_stub for cell in answers):
+            exercise.is_untouched = True
+        else:
+            self._add_variants(exercise, answers)
+        return exercise
+
+    def _answers(self, name):
+        """The different answers to an exercise; stubs only if there is nothing else."""
+        different = {cell.code.strip() or cell.source: cell for cell in self.answers[name]}
+        cells = list(different.values())
+        for is_better in (
+            lambda cell: any(name in statement.binds for statement in self._statements(cell)),
+            lambda cell: not cell.is_stub,
+            lambda cell: not cell.is_too_long,
+        ):
+            cells = [cell for cell in cells if is_better(cell)] or cells
+        return cells[-MOST_ANSWERS:]
+
+    def _add_variants(self, exercise, answers):
+        taken = {}
+        for cell in reversed(answers):
+            for prefer_course in (False, True):
+                statements = self._needed(exercise.name, cell, prefer_course)
+                sources = self._sources(statements) if statements else [cell.code]
+                if sources not in exercise.variants:
+                    exercise.variants.append(sources)
+                    taken |= {s.text: s for s in statements if self._is_the_learners_own(s)}
+        if taken:
+            exercise.notes.append(_note_on_taken(exercise.name, list(taken)))
+        if len(answers) > 1:
+            told = f"The file holds {len(answers)} different answers to {exercise.name}"
+            exercise.notes.append(f"{told}; the best one counts.")
+
+    def _needed(self, name, answer, prefer_course):
+        """The statements that an answer needs, among those of the whole notebook."""
+        merged, targets = [], []
+        place = self.master.answers[name]
+        for number, statements in enumerate([[], *self.master.statements], -1):
+            merged += statements
+            if number == place:
+                own = self._statements(answer)
+                merged += own
+                targets = _targets(name, own)
+            elif number in self.master.answers.values():
+                merged += self._neighbour(number)
+            merged += self.own.get(number, [])
+        future = [s for s in merged if s.is_future]
+        return [*future, *slicing.needed(targets, merged, prefer_course)]
+
+    def _neighbour(self, number):
+        """The statements of the answer to another exercise."""
+        answers = self._answers(answer_in(self.master.cells[number]))
+        return self._statements(answers[-1]) if answers else []
+
+    def _sources(self, statements):
+        """Cells, each with the needed lines alone, in the order in which statements must run."""
+        runs = []
+        for statement in statements:
+            if not runs or runs[-1][0].cell != statement.cell:
+                runs.append([])
+            runs[-1].append(statement)
+        return [slicing.as_source(self.codes[run[0].cell], run) for run in runs]
+
+    def _is_the_learners_own(self, statement):
+        return any(statement in own for own in self.own.values())
+
+
+def _targets(name, statements):
+    """The statements of an answer's cell that make the answer what it is."""
+    makers = [number for number, s in enumerate(statements) if name in s.binds]
+    if not makers:
+        return statements
+    after = statements[makers[-1] + 1 :]
+    return [statements[makers[-1]], *(s for s in after if name in s.sets)]
+
+
+def _note_on_taken(name, texts):
+    first = ", ".join(f"`{printable(text.splitlines()[0], 60)}`" for text in texts[:3])
+    more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""
+    return f"Your answer to {name} uses your own cells; taken along from there: {first}{more}."

@@ -57,13 +57,13 @@ def test_canvas_and_moodle_get_their_columns(tmp_path):
             Member("s3", "Émilie", "emilie@example.org"),
         ]
     )
-    book = Gradebook(roster)
+    book = Gradebook(roster, catalogue={(STEM, EXERCISE): 2, ("05_saliency", "other"): 3})
     failed = Result("s2", "y.ipynb", "05_saliency", GRADER_ERROR, "no memory")
     book.report([result("s1"), result("s2", 1.5), failed, result("mallory")], tmp_path)
     write_exports(book.totals, tmp_path)
     assert table(tmp_path / "canvas.csv") == [
         ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", STEM, "05_saliency"],
-        ["    Points Possible", "", "", "", "", "2", "0"],
+        ["    Points Possible", "", "", "", "", "2", "3"],
         ["Lovelace, Ada", "77", "s1", "ada", "A", "2", ""],
         ["'=HYPERLINK(1)", "", "s2", "", "", "1.5", ""],
     ]

@@ -1,6 +1,7 @@
 """The gradebook: rosters, points by hand, lateness and totals, on results that are made up."""
 
 import csv
+import random
 from datetime import datetime, timedelta
 
 import pytest
@@ -23,7 +24,9 @@ from course_utils.classroom.grading.records import (
     Result,
     Verdict,
 )
+from course_utils.classroom.grading.reports import as_csv
 from course_utils.classroom.grading.roster import Roster, read_roster
+from course_utils.classroom.grading.tables import read_table
 
 CATALOGUE = {
     ("04_occlusion", "box_blur"): 2,
@@ -124,6 +127,27 @@ def test_a_table_in_another_encoding_says_which_line(tmp_path):
         read_roster(tmp_path / "none.csv")
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_our_reports_write_is_read_again(tmp_path, seed):
+    draw = random.Random(seed)
+    letters = ["a", "é", ",", ";", "\t", '"', "\n", " ", "=", "-", "0"]
+    texts = [["".join(draw.choices(letters, k=5)) for _ in range(2)] for _ in range(20)]
+    path = write(tmp_path, "table.csv", as_csv([["b", "a"], *texts]))
+    rows = read_table(path, {"a": (), "b": ()}, ())
+    assert [[r["b"], r["a"]] for r in rows] == [[b.strip(), a.strip()] for b, a in texts]
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_a_table_of_any_bytes_is_read_or_told_in_a_sentence(tmp_path, seed):
+    draw = random.Random(seed)
+    pieces = [b"id", b",", b";", b"\n", b"\r", b'"', b"\0", b"\xff\xfe", b"sep=", b"\xc3", b"name"]
+    (tmp_path / "roster.csv").write_bytes(b"".join(draw.choices(pieces, k=draw.randrange(12))))
+    try:
+        assert read_roster(tmp_path / "roster.csv").members
+    except UsageError as told:
+        assert str(told).endswith(".") and str(told).isprintable()
+
+
 @pytest.mark.parametrize(
     "folder",
     ["s1", "S1", "Ada Lovelace", "ada  lovelace", "ada@example.org"]
@@ -177,6 +201,15 @@ def test_totals_and_who_is_missing(tmp_path):
         "Nothing handed in: s3 (Émilie du Châtelet).",
         "Not in the roster: mallory.",
     ]
+
+
+def test_pages_under_the_names_of_folders_go_when_there_is_a_roster(tmp_path):
+    roster = read_roster(write(tmp_path, "roster.csv", ROSTER))
+    names = ["Ada Lovelace", "mallory"]
+    Gradebook().report([graded(name) for name in names], tmp_path)
+    Gradebook(roster).report([graded(name) for name in names], tmp_path)
+    pages = {path.stem for path in (tmp_path / "feedback").iterdir()}
+    assert pages == {"mallory", "s1", "s2", "s3"}
 
 
 def test_an_error_of_the_grader_leaves_the_total_open(tmp_path):
@@ -313,6 +346,19 @@ def test_who_handed_in_nothing_can_have_points(tmp_path):
 )
 def test_what_being_late_costs(rule, hours, lost):
     assert Rule.parse(rule).deduction(10, timedelta(hours=hours)) == lost
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_being_later_never_costs_less_nor_more_than_there_is(seed):
+    draw = random.Random(seed)
+    most = draw.choice(["", f", at most {draw.randrange(100)}%", " at most 3 points"])
+    amount = draw.choice([f"{draw.randrange(1, 120)}%", f"{draw.randrange(1, 9)} points"])
+    rule = Rule.parse(f"{amount} a {draw.choice(['day', 'week', 'hour'])}{most}")
+    points = draw.randrange(100) / 4
+    hours = sorted(draw.uniform(0, 500) for _ in range(20))
+    lost = [rule.deduction(points, timedelta(hours=late)) for late in hours]
+    assert lost == sorted(lost)
+    assert 0 <= lost[0] and lost[-1] <= points
 
 
 @pytest.mark.parametrize("rule", ["", "10%", "-1% a day", "10% a year", "a lot", "nan% a day"])

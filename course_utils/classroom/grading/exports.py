@@ -30,7 +30,7 @@ def write_exports(totals: list[Total], out: Path) -> None:
     """Writes canvas.csv and moodle.csv, with the learners of the roster who handed something in."""
     known = [total for total in totals if total.member and total.status != MISSING]
     out_of = totals[0].out_of if totals else {}
-    most = [as_number(points) for points in out_of.values()]
+    most = [as_number(points) or "" for points in out_of.values()]
     canvas = [[*CANVAS, *out_of], ["    Points Possible", "", "", "", "", *most]]
     has_emails = all(total.member.email for total in known)
     moodle = [["ID number", *(["Email address"] if has_emails else []), *out_of]]

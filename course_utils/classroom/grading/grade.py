@@ -34,7 +34,7 @@ from course_utils.classroom.grading.records import (
     Result,
     Task,
 )
-from course_utils.classroom.grading.reports import write_reports
+from course_utils.classroom.grading.reports import as_number, write_reports
 from course_utils.classroom.grading.submissions import read_masters
 from course_utils.classroom.grading.text import printable
 from course_utils.classroom.grading.version import course_version
@@ -278,7 +278,7 @@ def _rehearse(bubblewrap, limits):
 def summarize(results: list[Result], out: Path) -> str:
     """A few lines for the terminal."""
     counted = [result for result in results if result.counted]
-    total = sum(result.points for result in counted)
+    total = as_number(sum(result.points for result in counted))
     most = sum(result.out_of for result in counted)
     lines = [f"{len(results)} submissions, {total} of {most} points; see {out / 'scores.csv'}"]
     for result in results:

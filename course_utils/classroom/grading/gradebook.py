@@ -5,6 +5,7 @@ results, whoever graded them and however often, and writes everything anew. So p
 and deductions for lateness survive every regrading.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from course_utils.classroom.grading.records import (
 from course_utils.classroom.grading.reports import as_csv, as_number, write_report, write_reports
 from course_utils.classroom.grading.roster import Member, Roster
 from course_utils.classroom.grading.tables import wrong
-from course_utils.classroom.grading.text import printable
+from course_utils.classroom.grading.text import printable, safe_name
 
 INCOMPLETE = "incomplete"
 
@@ -53,7 +54,8 @@ class Total:
         """One of `STATUSES`, or "incomplete" if notebooks are missing."""
         found = {result.status for result in [*self.results.values(), *self.others]}
         if GRADER_ERROR in found or not self.results:
-            return next(s for s in (GRADER_ERROR, NOTHING_TO_GRADE, MISSING) if s in found)
+            told = (GRADER_ERROR, NOTHING_TO_GRADE, MISSING)
+            return next((status for status in told if status in found), INCOMPLETE)
         return INCOMPLETE if self.missing else GRADED
 
     def points_in(self, notebook: str) -> float | str:
@@ -112,8 +114,12 @@ class Gradebook:
 
     def report(self, results: list[Result], out: Path) -> None:
         """Takes everything into the results, and writes reports and totals."""
+        folders = {result.learner for result in results}
         self.take(results)
         write_reports(results, out)
+        for name in folders - {result.learner for result in results}:
+            # A run without the roster wrote this page, which nothing would bring up to date.
+            (out / "feedback" / f"{safe_name(name)}.html").unlink(missing_ok=True)
         self.totals = self._totals(results)
         write_report(out / "totals.csv", as_csv(self._rows()))
 
@@ -175,11 +181,13 @@ class Gradebook:
         result.notes.append(f"Handed in {in_words(late)} after the deadline.{costs}")
 
     def _totals(self, results):
-        of_learner, out_of = {}, {}
+        in_course, of_learner, out_of = Counter(), {}, {}
+        for (notebook, _), points in self.catalogue.items():
+            in_course[notebook] += points
         for result in results:
             if result.notebook:
-                most = max(out_of.get(result.notebook, 0), result.out_of)
-                out_of[result.notebook] = most
+                most = out_of.get(result.notebook, in_course[result.notebook])
+                out_of[result.notebook] = max(most, result.out_of)
             if result.counted:
                 of_learner.setdefault(result.learner, []).append(result)
         out_of = dict(sorted(out_of.items()))

@@ -19,7 +19,7 @@ COLUMNS = {
     "login": ("SIS Login ID", "username", "user name", "login ID"),
     "canvas": ("canvas ID", "canvas user ID"),
     "section": (),
-    "submitted": ("time modified", "submission time"),
+    "submitted": (),
 }
 """What a roster may tell, and by which other names; only `id` must be there."""
 

@@ -91,7 +91,7 @@ def _delimiter(text):
 def _as_written(field):
     """A field without spaces around it, and without the apostrophe that our own reports add."""
     field = field.strip()
-    return field[1:] if re.match(r"'[=+\-@]", field) else field
+    return field[1:].strip() if re.match(r"'[=+\-@\t\r]", field) else field
 
 
 def _simple(name):

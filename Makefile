@@ -17,8 +17,10 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 3600
 PLAIN_PROCESSOR := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41
 
 # What `make check` leaves to `make test`: whole notebooks, browsers, sandboxes, renders, training.
-LONG := audit classroom devices exercises grading guide jupyterlab learn look_alikes_data \
-  notebooks_elsewhere pages rendering_% tank_yard_data torchvision training widgets
+LONG := audit class_reports classroom devices exercises explain feature_visualization gradebook \
+  grading grading_% guide imagenet imagenet_techniques jupyterlab learn look_alikes_data mutants \
+  notebooks_elsewhere odd_answers pages rendering_% tank_yard_data timm_networks torchvision \
+  training widgets zoo
 QUICK_TESTS = $(filter-out $(LONG:%=tests/test_%.py),$(wildcard tests/test_*.py))
 NOTEBOOK ?= 02
 

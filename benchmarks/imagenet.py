@@ -39,9 +39,8 @@ def main() -> None:
         photo = pictures.open_picture(picture)
         probability = imagenet.probability_of(own.scores(photo), label).item()
         [(first, first_probability)] = own.top_k(photo, 1)
-        print(
-            f"| {Path(picture).stem} | {label} | {probability:.3f} | {first}, {first_probability:.3f} |"
-        )
+        likeliest = f"{first}, {first_probability:.3f}"
+        print(f"| {Path(picture).stem} | {label} | {probability:.3f} | {likeliest} |")
 
 
 def _rank(classifier, picture, label):

@@ -48,7 +48,7 @@ try:
     from course_utils.audit.judging import judge
 except ModuleNotFoundError:  # a grader's sandbox: claims are judged outside of it
 
-    def judge(*_claim, **_pictures):
+    def judge(letter, claim, pictures=None, masks=None) -> Verdict:
         """In place of the judge where there is none."""
         raise RuntimeError("There is no judge in the grader's sandbox: return the claim instead.")
 

@@ -65,7 +65,8 @@ def held_out(every: int = 1) -> tuple[Tensor, Tensor, Tensor]:
 
     every: take only each so-maniest; 1 takes all 360
     """
-    return tuple(part[::every].clone() for part in small_pictures("test"))
+    images, masks, labels = small_pictures("test")
+    return images[::every].clone(), masks[::every].clone(), labels[::every].clone()
 
 
 def makers_pictures(letter: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -142,7 +143,7 @@ def load(letter: str, budget: int = BUDGET) -> Case:
             )
         case.spent += len(inputs[0])
 
-    case.classifier.model.features.conv1.register_forward_pre_hook(count)
+    case.classifier.layer("conv1").register_forward_pre_hook(count)
     return case
 
 

@@ -57,7 +57,7 @@ def nearest(where: Tensor, masks: Tensor) -> tuple[str, float]:
     So "everywhere" is never taken for the backdrop, however small the objects are.
     """
     overlaps = {name: _iou(where, place(name, masks)) for name in NAMES}
-    best = max(overlaps, key=overlaps.get)
+    best = max(overlaps, key=lambda name: overlaps[name])
     return best, overlaps[best]
 
 

@@ -29,8 +29,8 @@ def looks_inside(function: Callable) -> Callable:
 
     A parameter `layer` may be a name, and `target` or `targets` the name of a class, if a
     `Classifier` is given. While the function runs, the network is in eval mode (a warning tells if
-    it was in training mode), gradients can be taken even inside of `torch.inference_mode`, and
-    autocast is off, because maps are compared in full precision. All of it runs where the
+    that changes what it computes), gradients can be taken even inside of `torch.inference_mode`,
+    and autocast is off, because maps are compared in full precision. All of it runs where the
     network's weights are.
     """
     signature = inspect.signature(function)
@@ -49,7 +49,7 @@ def looks_inside(function: Callable) -> Callable:
         for name in ("target", "targets"):
             if name in given.arguments:
                 given.arguments[name] = _as_indices(model, given.arguments[name])
-        if network.training:
+        if any(part.training and _trains_otherwise(part) for part in network.modules()):
             warnings.warn(
                 "The model is in training mode. What is asked is computed in eval mode; afterwards"
                 " it is in training mode again.",
@@ -137,6 +137,21 @@ def _full_precision(network):
 
 def _has_autocast(kind):
     return torch.amp.is_autocast_available(kind)
+
+
+TRAIN_OTHERWISE = (
+    nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm, nn.RReLU,
+    nn.MultiheadAttention, nn.FractionalMaxPool2d, nn.RNNBase,
+)  # fmt: skip
+"""Modules that compute something else in training mode."""
+
+
+def _trains_otherwise(part):
+    """Whether a module, or the code of one that is not torch's, asks in which mode it is."""
+    if type(part).__module__.startswith("torch.nn."):
+        return isinstance(part, TRAIN_OTHERWISE)
+    code = getattr(type(part).forward, "__code__", None)
+    return isinstance(part, TRAIN_OTHERWISE) or (code and "training" in code.co_names)
 
 
 def _warn_of_batch_statistics(network):

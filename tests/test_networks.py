@@ -4,6 +4,8 @@ The twin is the same network without the habit: written with `flatten` instead o
 writing into its input, and so on. So a map is right, or one sentence says what to do.
 """
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -228,14 +230,32 @@ def test_a_classifier_may_stand_for_its_network(name, truth):
     assert_same(TECHNIQUES[name](classifier, pictures()), truth[name])
 
 
+class WithDropout(Twin):
+    def __init__(self):
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+
+    def enter(self, x):
+        return self.dropout(super().enter(x))
+
+
+class WithDropoutOfItsOwn(Twin):
+    def forward(self, x):
+        return super().forward(functional.dropout(x, 0.5, training=self.training))
+
+
+@pytest.mark.parametrize("kind", [WithDropout, WithDropoutOfItsOwn])
 @pytest.mark.parametrize("name", TECHNIQUES)
-def test_training_mode_is_told_and_restored(name, truth):
-    model = made(Twin).train()
+def test_training_mode_is_told_where_it_matters_and_restored(kind, name, truth):
+    model = made(kind).train()
     model.conv2.eval()
     with pytest.warns(UserWarning, match="in training mode") as caught:
         assert_same(TECHNIQUES[name](model, pictures()), truth[name])
     assert caught[0].filename == __file__
     assert model.training and not model.conv2.training
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_same(TECHNIQUES[name](made(Twin).train(), pictures()), truth[name])
 
 
 @pytest.mark.parametrize("name", TECHNIQUES)

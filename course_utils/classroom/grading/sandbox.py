@@ -36,6 +36,9 @@ DATA = "/.course/data"
 START = 120
 """Seconds on the clock for the start of a run and its imports."""
 
+END = 2
+"""Seconds to end by itself."""
+
 SLACK = 30
 """Seconds that the harness may be late with the end of an exercise."""
 
@@ -133,6 +136,8 @@ class _Conversation:
             while header := frames.read(patience):
                 self._hear(json.loads(header[0]), header[1])
                 patience = forked.MOST_DELAY * self.limits.waiting + SLACK
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(END)  # it has said everything
         except (ValueError, KeyError, TypeError):  # cut off in the middle of a frame
             pass
         finally:

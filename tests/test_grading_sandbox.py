@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from course_utils.classroom import UsageError
+from course_utils.classroom import UsageError, doctor
 from course_utils.classroom.grading import forked, frames, grade, sandbox, worker, workers
 from course_utils.classroom.grading.records import GRADER_ERROR, Limits, Task
 from course_utils.classroom.grading.version import course_version
@@ -361,3 +361,13 @@ def test_junk_is_no_frame(junk):
     with pytest.raises(ValueError, match="no message"):
         frames.Frames(reading).read()
     os.close(reading)
+
+
+def test_the_doctor_says_where_memory_is_not_bounded_in_total(monkeypatch):
+    monkeypatch.setattr(sandbox, "HIERARCHIES", ())
+    monkeypatch.setattr(sandbox, "_systemd", lambda: False)
+    with pytest.raises(doctor.Trouble, match="only each process is bounded") as found:
+        doctor.sandbox()
+    assert not found.value.severe
+    monkeypatch.setattr(sandbox, "_systemd", lambda: True)
+    assert doctor.sandbox().endswith("`course grade` can be used")

@@ -224,10 +224,17 @@ def kernel() -> str:
 
 def sandbox() -> str:
     """Whether submissions can be graded safely; only lecturers need it."""
-    from course_utils.classroom.grading.sandbox import find_bubblewrap
+    from course_utils.classroom.grading.sandbox import find_bubblewrap, memory_is_bounded
 
     try:
-        return f"{find_bubblewrap()} works; `course grade` can be used"
+        path = find_bubblewrap()
+        if not memory_is_bounded():
+            raise Trouble(
+                f"{path} works, but only each process is bounded in memory, not all together",
+                "It can be used. For root, and where users have systemd, all together is bounded.",
+                severe=False,
+            )
+        return f"{path} works; `course grade` can be used"
     except UsageError as error:
         cure = "Only `course grade` needs it; everything else works without."
         raise Trouble(str(error), cure, severe=False) from None

@@ -236,7 +236,7 @@ def _bounded(command, variables, limits, groups):
         *(f"{name}={value}" for name, value in variables.items()),
         *command,
     ]
-    if groups or _is_root() or not _systemd():
+    if _bounds_memory(groups) or _is_root() or not _systemd():
         return command
     bounds = {"MemoryMax": limits.memory, "MemorySwapMax": 0, "TasksMax": limits.processes}
     options = [word for name, value in bounds.items() for word in ("-p", f"{name}={value}")]
@@ -264,7 +264,12 @@ def _is_root():
 def memory_is_bounded() -> bool:
     """Whether what runs inside is bounded in memory together, not only each process by itself."""
     with _control_groups(Limits()) as groups:
-        return bool(groups) or _systemd()
+        return _bounds_memory(groups) or _systemd()
+
+
+def _bounds_memory(groups):
+    names = ("memory.max", "memory.limit_in_bytes")
+    return any((group / name).exists() for group in groups for name in names)
 
 
 def _remove(group):

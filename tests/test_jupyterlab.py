@@ -13,7 +13,7 @@ from PIL import Image
 from waiting import HANG, wait_for
 
 from course_utils.classroom import ROOT, find_notebooks
-from course_utils.classroom.grading import submissions
+from course_utils.classroom.grading import slicing
 
 
 def shortened(stem, *marks):
@@ -21,9 +21,14 @@ def shortened(stem, *marks):
     path = next(path for path in find_notebooks() if path.stem == stem)
     notebook = nbformat.read(path, as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    analysed = [submissions._analysed(cell.source) for cell in cells]
     wanted = [n for n, cell in enumerate(cells) if any(mark in cell.source for mark in marks)]
-    kept = sorted({n for place in wanted for n in submissions._needed(analysed, place)})
+    statements = [
+        statement
+        for number, cell in enumerate(cells)
+        for statement in slicing.statements_of(cell.source, number, is_course=True)
+    ]
+    targets = [statement for statement in statements if statement.cell in wanted]
+    kept = sorted({statement.cell for statement in slicing.needed(targets, statements)})
     assert len(wanted) == len(marks)
     notebook.cells = [cells[n] for n in kept]
     for cell in notebook.cells:

@@ -409,7 +409,7 @@ def test_scores_feedback_and_json_agree(graded):
     points = {row["learner"].removeprefix("'"): row["points"] for row in rows}
     for name, result in results.items():
         shown = name.encode("utf-8", "backslashreplace").decode()
-        assert points[shown] == str(result.points)
+        assert float(points[shown]) == result.points
     kept = json.loads((out / "scores.json").read_text())
     assert len(kept) == len(everything) == len(rows) + 1  # ada's copy doesn't count
     pages = {safe_name(name).lower() for name in results}

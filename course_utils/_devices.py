@@ -22,8 +22,8 @@ def chosen_device() -> torch.device:
     """
     name = os.environ.get("COURSE_DEVICE") or "cpu"
     if name == "auto":
-        present = torch.accelerator.is_available()
-        return torch.accelerator.current_accelerator() if present else torch.device("cpu")
+        present = torch.accelerator.current_accelerator(check_available=True)
+        return present or torch.device("cpu")
     try:
         return torch.device(name)
     except RuntimeError:
@@ -52,7 +52,7 @@ def move(model: nn.Module, device: str | torch.device) -> None:
     torch.backends.cudnn.allow_tf32 = False  # or CUDA convolves with 10 of 23 bits
     for module in model.modules():
         if not hasattr(module, "_askers"):
-            module._askers = []  # where the calls that are going on came from
+            vars(module)["_askers"] = []  # where the calls that are going on came from
             module.register_forward_pre_hook(_fetch, prepend=True)
             module.register_forward_hook(_answer, prepend=True, always_call=True)
 

@@ -2,10 +2,7 @@
 
 from pathlib import Path
 
-import pooch
-import requests
-
-from course_utils.pictures import DataError
+from course_utils.errors import DataError
 
 TIMEOUT = 20
 """Seconds without a byte, after which a server counts as silent."""
@@ -13,7 +10,9 @@ TIMEOUT = 20
 
 def cache_folder() -> Path:
     """Where fetched files are kept: the system's folder for caches, such as ~/.cache on Linux."""
-    return pooch.os_cache("what-does-the-network-see")
+    import pooch  # here and below: only those who fetch pay for its import
+
+    return Path(pooch.os_cache("what-does-the-network-see"))
 
 
 def fetch(address: str, checksum: str, folder: Path) -> Path:
@@ -23,27 +22,35 @@ def fetch(address: str, checksum: str, folder: Path) -> Path:
     Raises DataError, which says what to download by hand and where to put it. A damaged file is
     never kept.
     """
+    import pooch
+    import requests
+
     path = folder / address.rpartition("/")[2]
-    by_hand = f"Download {address} and put it into {folder}."
+    by_hand = f"download {address} and put it into {folder}."
     pooch.get_logger().setLevel("WARNING")
     try:
         downloader = pooch.HTTPDownloader(timeout=TIMEOUT)
-        pooch.retrieve(address, checksum, path.name, folder, downloader=downloader)
+        pooch.retrieve(
+            address, checksum, path.name, folder,
+            downloader=downloader,  # pyright: ignore[reportArgumentType] (its own stub is narrower)
+        )  # fmt: skip
     except requests.RequestException as error:
-        reason = _reason(error)
-        raise DataError(f"{path.name} can't be downloaded here ({reason}). {by_hand}") from None
+        what = f"can't be downloaded here ({_reason(error)})"
+        raise DataError(path.name, what, by_hand) from None
     except OSError as error:
-        raise DataError(f"{path} can't be written ({error.strerror or error}).") from None
+        what = f"can't be written ({error.strerror or error})"
+        raise DataError(path, what, "make room or give yourself the permission.") from None
     except ValueError:  # the check sum
-        raise DataError(
-            f"What came as {path.name} is damaged or another file. Try again later, or: {by_hand}"
-        ) from None
+        what = "came damaged, or as another file"
+        raise DataError(path.name, what, f"try again later, or {by_hand}") from None
     return path
 
 
 def _reason(error):
     """Why a download failed, in few words."""
-    if isinstance(error, requests.HTTPError):
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answers {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout):
         return "the server is silent"

@@ -1,10 +1,169 @@
-"""What every technique does with a network before it looks inside, and undoes afterwards."""
+"""What every technique does with a network before it looks inside, and undoes afterwards.
 
-from collections.abc import Iterator
+`looks_inside` prepares what a technique is given: a classifier or its network, layers by name,
+names of classes, tensors from inference mode. `Ready` runs the network: on a copy of the input,
+with frozen weights, in the order of memory that is fastest. `outputs_of` catches what a layer
+returns.
+"""
+
+import functools
+import inspect
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils._pytree import tree_map
+
+from course_utils._devices import computed_there
+from course_utils.errors import unknown_name
+
+# ---------------------------------------------------------------------------- what is given
+
+
+def looks_inside(function: Callable) -> Callable:
+    """A decorator for a technique: function(model, ...), whose `model` may be a `Classifier`.
+
+    A parameter `layer` may be a name, and `target` or `targets` the name of a class, if a
+    `Classifier` is given. While the function runs, the network is in eval mode (a warning tells if
+    that changes what it computes), gradients can be taken even inside of `torch.inference_mode`,
+    and autocast is off, because maps are compared in full precision. All of it runs where the
+    network's weights are.
+    """
+    signature = inspect.signature(function)
+    computed = computed_there(function)
+
+    @functools.wraps(function)
+    def wrapper(*args, **options):
+        given = signature.bind(*args, **options)
+        (first, *_) = given.arguments
+        model = given.arguments[first]
+        network = network_of(model)
+        given.arguments[first] = network
+        for name in ("layer", "layers"):
+            if given.arguments.get(name) is not None:
+                given.arguments[name] = _as_layers(model, given.arguments[name])
+        for name in ("target", "targets"):
+            if name in given.arguments:
+                given.arguments[name] = _as_indices(model, given.arguments[name])
+        if any(part.training and _trains_otherwise(part) for part in network.modules()):
+            warnings.warn(
+                "The model is in training mode. What is asked is computed in eval mode; afterwards"
+                " it is in training mode again.",
+                stacklevel=2,
+            )
+        _warn_of_batch_statistics(network)
+        with torch.inference_mode(False), _full_precision(network), evaluating(network):
+            return computed(*_usable(given.args), **_usable(given.kwargs))
+
+    return wrapper
+
+
+def network_of(model) -> nn.Module:
+    """The network itself: of a `Classifier`, or inside of what torch puts around a network.
+
+    Raises ValueError for what can't be looked into.
+    """
+    if hasattr(model, "class_index") and isinstance(getattr(model, "model", None), nn.Module):
+        return network_of(model.model)
+    if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        return network_of(model.module)
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError(
+            "This is a TorchScript network, whose layers can't be reached: pass the network that it"
+            " was made from."
+        )
+    if not isinstance(model, nn.Module):
+        raise ValueError(
+            f"The model must be a Classifier or an nn.Module, not a {type(model).__name__}."
+        )
+    compiled = getattr(model, "_orig_mod", None)  # of torch.compile
+    return network_of(compiled) if isinstance(compiled, nn.Module) else model
+
+
+def _as_layers(model, given):
+    """A layer, or several of them by name, where each may be given by its name in the model."""
+    if isinstance(given, Mapping):
+        return {name: _as_layers(model, layer) for name, layer in given.items()}
+    if not isinstance(given, str):
+        return given
+    if hasattr(model, "class_index"):
+        return model.layer(given)
+    layers = dict(network_of(model).named_modules())
+    if given not in layers:
+        raise ValueError(unknown_name("layer", given, [name for name in layers if name]))
+    return layers[given]
+
+
+def _as_indices(model, given):
+    """A target as it is, but names of classes as their indices."""
+    if isinstance(given, (list, tuple)):
+        return type(given)(_as_indices(model, one) for one in given)
+    if not isinstance(given, str):
+        return given
+    if hasattr(model, "class_index"):
+        return model.class_index(given)
+    raise ValueError(
+        f"A network doesn't know that {given!r} is one of its classes: pass the classifier instead"
+        f" of its model, or classifier.class_index({given!r})."
+    )
+
+
+def _usable(values):
+    """Arguments whose tensors can take part in gradients, wherever they were made."""
+    return tree_map(
+        lambda leaf: leaf.clone() if isinstance(leaf, Tensor) and leaf.is_inference() else leaf,
+        values,
+    )
+
+
+@contextmanager
+def _full_precision(network):
+    """While it lasts, autocast is off on the CPU and where the network is."""
+    weights = next(network.parameters(), None)
+    kinds = {"cpu", "cpu" if weights is None else weights.device.type}
+    before = {kind: torch.is_autocast_enabled(kind) for kind in kinds if _has_autocast(kind)}
+    try:
+        for kind in before:
+            torch.set_autocast_enabled(kind, False)
+        yield
+    finally:
+        for kind, enabled in before.items():
+            torch.set_autocast_enabled(kind, enabled)
+
+
+def _has_autocast(kind):
+    return torch.amp.is_autocast_available(kind)
+
+
+TRAIN_OTHERWISE = (
+    nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm, nn.RReLU,
+    nn.MultiheadAttention, nn.FractionalMaxPool2d, nn.RNNBase,
+)  # fmt: skip
+"""Modules that compute something else in training mode."""
+
+
+def _trains_otherwise(part):
+    """Whether a module, or the code of one that is not torch's, asks in which mode it is."""
+    if type(part).__module__.startswith("torch.nn."):
+        return isinstance(part, TRAIN_OTHERWISE)
+    code = getattr(type(part).forward, "__code__", None)
+    return isinstance(part, TRAIN_OTHERWISE) or (code and "training" in code.co_names)
+
+
+def _warn_of_batch_statistics(network):
+    for name, module in network.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
+            warnings.warn(
+                f"The batch norm {name!r} has no running statistics: what the network says about a"
+                " picture depends on the others in its batch, and so do maps. Train it with"
+                " track_running_stats=True, or pass batch=1 and one picture at a time.",
+                stacklevel=3,
+            )
+            return
 
 
 @contextmanager
@@ -15,12 +174,119 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     and on the other pictures of its batch.
     """
     modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    try:
+        model.eval()
+    except NotImplementedError:
+        raise ValueError(
+            f"A {type(model).__name__} can't be put into eval mode (was it exported?): pass the"
+            " network that it was made from."
+        ) from None
     try:
         yield
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+# ---------------------------------------------------------------------------- the network, running
+
+_ONE_LAYOUT: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+"""Networks that were seen to need the usual order of memory, because they call `view`."""
+
+_CAUGHT: list[list[Tensor]] = []
+"""The lists of `outputs_of` that are being filled."""
+
+
+class Ready:
+    """A network as a technique runs it: x (N, 3, H, W) -> its output, a tensor.
+
+    The network gets a copy of x, because it may write into its input. Its weights are handed over
+    as detached tensors, so the network's own keep their `requires_grad` and no gradients of them
+    are computed. On a CPU, everything is arranged channels last, which makes convolutions faster,
+    where the network can take that.
+    """
+
+    def __init__(self, model: nn.Module):
+        self.model = model
+        self._weights = {}
+        # TorchScript keeps hold of its weights, so others can't be handed over.
+        self._is_fixed = any(isinstance(part, torch.jit.ScriptModule) for part in model.modules())
+
+    def __call__(self, x: Tensor, entering: Callable[[Tensor], None] | None = None) -> Tensor:
+        """The network's output; `entering` is told the very tensor that enters the network."""
+        if fast_layout(self.model, x) == torch.channels_last:
+            caught = [(outputs, len(outputs)) for outputs in _CAUGHT]
+            try:
+                return self._run(x, torch.channels_last, entering)
+            except RuntimeError as error:
+                if "view" not in str(error):
+                    raise
+                _ONE_LAYOUT.add(self.model)
+            for outputs, count in caught:
+                del outputs[count:]  # what layers returned in the run that failed
+        return self._run(x, torch.contiguous_format, entering)
+
+    def scores(self, x: Tensor, entering: Callable[[Tensor], None] | None = None) -> Tensor:
+        """The scores (N, classes). Raises ValueError if the output is something else."""
+        scores = self(x, entering)
+        if scores.dim() != 2:
+            raise ValueError(
+                f"The model must return scores (N, classes), not {tuple(scores.shape)}."
+            )
+        return scores
+
+    def _run(self, x, layout, entering):
+        x = x.clone(memory_format=layout) if x.dim() == 4 else x.clone()
+        if entering is not None:
+            entering(x)
+        if self._is_fixed:
+            return output_in(self.model(x))
+        if layout not in self._weights:
+            tensors = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
+            self._weights[layout] = {n: arranged(t.detach(), layout) for n, t in tensors.items()}
+        return output_in(functional_call(self.model, self._weights[layout], (x,)))
+
+
+def fast_layout(model: nn.Module, x: Tensor) -> torch.memory_format:
+    """The order of memory in which a network is fastest with x, as far as it can take it.
+
+    Channels last makes convolutions on a CPU faster, unless there are no feature maps, or something
+    in the network, such as `view`, was seen to insist on the usual order.
+    """
+    usual = x.dim() != 4 or x.device.type != "cpu" or x.dtype != torch.float32
+    return torch.contiguous_format if usual or model in _ONE_LAYOUT else torch.channels_last
+
+
+def arranged(values: Tensor, layout: torch.memory_format) -> Tensor:
+    """A tensor of weights or feature maps in this order of memory, which gradients can pass."""
+    if values.is_inference():
+        values = values.clone()
+    return values.contiguous(memory_format=layout) if values.dim() == 4 else values
+
+
+def output_in(output) -> Tensor:
+    """The tensor in what a network returns: itself, `.logits`, or the first item.
+
+    Raises ValueError where no choice is obvious.
+    """
+    if isinstance(output, Tensor):
+        return output
+    found = getattr(output, "logits", None)
+    if isinstance(output, Mapping):
+        only = next(iter(output.values())) if len(output) == 1 else None
+        found = output.get("logits", only)
+    elif found is None and isinstance(output, (tuple, list)) and output:
+        found = output[0]
+    if isinstance(found, Tensor):
+        return found
+    names = f" with {', '.join(map(str, output))}" if isinstance(output, Mapping) else ""
+    raise ValueError(
+        f"The network returns a {type(output).__name__}{names}, but a classifier returns a tensor"
+        " of scores (N, classes): pass a network that returns the part that does."
+    )
+
+
+# ---------------------------------------------------------------------------- targets
 
 
 def class_indices(target: int | Tensor, scores: Tensor) -> Tensor:
@@ -30,15 +296,96 @@ def class_indices(target: int | Tensor, scores: Tensor) -> Tensor:
     """
     if scores.dim() != 2:
         raise ValueError(f"The model must return scores (N, C), not {tuple(scores.shape)}.")
-    count, classes = scores.shape
-    targets = torch.as_tensor(target, device=scores.device)
-    if targets.is_floating_point() or targets.dtype == torch.bool:
-        raise ValueError(f"A target is a class index, a whole number; got {target}.")
+    targets = whole_targets(target, len(scores)).to(scores.device)
+    classes = scores.shape[1]
+    if targets.numel() and not (targets.min() >= 0 and targets.max() < classes):
+        raise ValueError(f"The targets are 0 to {classes - 1}, one for each class; got {target}.")
+    return targets
+
+
+def whole_targets(target: int | Tensor, count: int) -> Tensor:
+    """One whole number for each of `count` pictures, (count,) int64, not yet compared with scores.
+
+    Raises ValueError for what is no class index, and for another number of them.
+    """
+    try:
+        targets = torch.as_tensor(target)
+    except (TypeError, ValueError, RuntimeError):
+        targets = None
+    if targets is None or targets.is_floating_point() or targets.dtype == torch.bool:
+        raise ValueError(f"A target is a class index, a whole number; got {target!r}.")
     if targets.dim() > 1 or (targets.dim() == 1 and len(targets) != count):
         raise ValueError(
             f"Give one target, or one for each of the {count} pictures; got the shape"
             f" {tuple(targets.shape)}."
         )
-    if targets.numel() and not (0 <= targets.min() and targets.max() < classes):
-        raise ValueError(f"The targets are 0 to {classes - 1}, one for each class; got {target}.")
-    return targets.long().expand(count)
+    return targets.long().clone().expand(count)
+
+
+# ---------------------------------------------------------------------------- layers
+
+
+@contextmanager
+def outputs_of(
+    layer: nn.Module, change: Callable[[Tensor], Tensor] | None = None, name: str = ""
+) -> Iterator[list[Tensor]]:
+    """While it lasts, a list receives what a layer returns, once for each time that it runs.
+
+    The list holds copies, which a later in-place operation can't change; gradients pass them.
+    change: what the network goes on with instead of the layer's output, a function of that
+    name:   the layer's, for messages
+
+    Raises ValueError if the layer returns no tensor, or did not run by the end.
+    """
+    outputs = []
+    called = f"The layer {name!r}" if name else "The layer"
+
+    def hook(_module, _inputs, output):
+        if not isinstance(output, Tensor):
+            raise ValueError(
+                f"{called} returns a {type(output).__name__}, not a tensor: choose a layer inside"
+                " of it, or the one that takes its output apart."
+            )
+        outputs.append(output.clone())
+        return None if change is None else change(output)
+
+    if not isinstance(layer, nn.Module):
+        raise ValueError(
+            f"{called} must be an nn.Module or the name of one, not a {type(layer).__name__}."
+        )
+    handle = layer.register_forward_hook(hook)
+    _CAUGHT.append(outputs)
+    try:
+        yield outputs
+    finally:
+        handle.remove()
+        _CAUGHT[:] = [caught for caught in _CAUGHT if caught is not outputs]
+    if not outputs:
+        raise ValueError(f"{called} did not run: is it a layer of this model?")
+
+
+def feature_maps(output: Tensor, x: Tensor, what: str) -> Tensor:
+    """A layer's output, if it looks like feature maps (N, C, h, w) of the pictures x (N, 3, H, W).
+
+    what: who needs them, such as "Grad-CAM". Raises ValueError for other shapes, and for maps
+    (N, h, w, C) with their channels last, as transformers have them.
+    """
+    if output.dim() != 4 or output.shape[2] * output.shape[3] == 0:
+        raise ValueError(
+            f"The layer's output has the shape {tuple(output.shape)}. {what} needs feature maps"
+            " (N, C, h, w): choose a layer before the flattening."
+        )
+    first, second, third = output.shape[1:]
+    if _has_shape_of(x, first, second) and not _has_shape_of(x, second, third):
+        raise ValueError(
+            f"The layer's output has the shape {tuple(output.shape)}: its channels seem to come"
+            f" last, (N, h, w, C). {what} needs feature maps (N, C, h, w): choose a layer that"
+            " returns them so."
+        )
+    return output
+
+
+def _has_shape_of(x, height, width):
+    """Whether maps have the pictures' proportions, give or take a cell or two."""
+    ratio = x.shape[3] / x.shape[2]
+    return abs(width - height * ratio) <= 2 * max(1.0, ratio)

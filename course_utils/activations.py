@@ -6,47 +6,30 @@ field.box(row=3, column=5)                             # the pixels that this un
 """
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from course_utils._devices import computed_there
-from course_utils._networks import evaluating
-
-Box = tuple[int, int, int, int]
-"""(top, left, bottom, right) in pixels; bottom and right are the first row and column outside."""
+from course_utils._networks import Ready, feature_maps, looks_inside, outputs_of
+from course_utils.boxes import Box
 
 
-@computed_there
+@looks_inside
 def record(model: nn.Module, layers: Mapping[str, nn.Module], x: Tensor) -> dict[str, Tensor]:
     """The outputs of some layers for x (N, 3, H, W), by name; without gradients.
 
     The network runs once, in eval mode. Hooks are removed also after an error. A layer that runs
     several times is recorded the last time. Raises ValueError for a layer that did not run.
     """
-    outputs, handles = {}, []
-    try:
-        for name, layer in layers.items():
-            handles.append(layer.register_forward_hook(_keep(outputs, name)))
-        with torch.no_grad(), evaluating(model):
-            model(x)
-    finally:
-        for handle in handles:
-            handle.remove()
-    for name in layers:
-        if name not in outputs:
-            raise ValueError(f"The layer {name!r} did not run: is it a layer of this model?")
-    return {name: outputs[name] for name in layers}
-
-
-def _keep(outputs, name):
-    """A hook that keeps a copy, which a later in-place operation can't change."""
-
-    def hook(_module, _inputs, output):
-        outputs[name] = output.detach().clone()
-
-    return hook
+    with torch.no_grad(), ExitStack() as stack:
+        caught = {
+            name: stack.enter_context(outputs_of(layer, name=name))
+            for name, layer in layers.items()
+        }
+        Ready(model)(x)
+    return {name: outputs[-1] for name, outputs in caught.items()}
 
 
 @dataclass(frozen=True)
@@ -73,22 +56,33 @@ class ReceptiveField:
         return top, left, bottom, right
 
 
+ENDS = (
+    nn.Linear, nn.Flatten, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.FractionalMaxPool2d,
+    nn.Upsample, nn.ConvTranspose2d, nn.PixelShuffle, nn.PixelUnshuffle, nn.MaxUnpool2d, nn.Fold,
+    nn.Unfold, nn.Bilinear, nn.MultiheadAttention,
+)  # fmt: skip
+"""Layers behind which `receptive_fields` has nothing simple to say."""
+
+
 def receptive_fields(layers: Mapping[str, nn.Module]) -> dict[str, ReceptiveField]:
-    """The receptive field of each layer of a sequence, up to the first that sees everything.
+    """The receptive field of each layer of a sequence, as far as it follows one simple rule.
 
     layers: in the order in which they run, such as `classifier.layers`
     A layer with kernel k, stride s and padding p on units that see `size` pixels, `stride` apart:
     size grows by (k - 1) * stride, start falls by p * stride, stride is multiplied by s.
-    Raises ValueError for convolutions and poolings that are not square.
+    It ends before a layer whose units see everything, such as a linear layer or adaptive pooling,
+    and before one that makes maps larger, such as a transposed convolution, for there neighbouring
+    units see parts of different size. Raises ValueError for convolutions and poolings that are not
+    square.
     """
     size, stride, start = 1, 1, 0
     fields = {}
     for name, layer in layers.items():
-        if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
+        if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d)):
             kernel, step, padding = _geometry(name, layer)
             size, start = size + (kernel - 1) * stride, start - padding * stride
             stride *= step
-        elif isinstance(layer, (nn.Linear, nn.Flatten, nn.AdaptiveAvgPool2d)):
+        elif isinstance(layer, ENDS):
             break
         fields[name] = ReceptiveField(size, stride, start)
     return fields
@@ -97,7 +91,8 @@ def receptive_fields(layers: Mapping[str, nn.Module]) -> dict[str, ReceptiveFiel
 def _geometry(name, layer):
     """(kernel, stride, padding) of a square layer; a dilated kernel counts its gaps."""
     values = []
-    for setting in (layer.kernel_size, layer.stride, layer.padding, getattr(layer, "dilation", 1)):
+    others = (getattr(layer, "padding", 0), getattr(layer, "dilation", 1))
+    for setting in (layer.kernel_size, layer.stride, *others):
         pair = setting if isinstance(setting, tuple) else (setting, setting)
         if not isinstance(setting, (int, tuple)) or pair[0] != pair[1]:
             raise ValueError(f"The layer {name!r} is not square, so its two axes differ.")
@@ -106,7 +101,7 @@ def _geometry(name, layer):
     return dilation * (kernel - 1) + 1, stride, padding
 
 
-@computed_there
+@looks_inside
 def box_by_gradient(model: nn.Module, layer: nn.Module, row: int, column: int, x: Tensor) -> Box:
     """The pixels that a unit does see: where its gradient is not zero for some input of x.
 
@@ -114,18 +109,23 @@ def box_by_gradient(model: nn.Module, layer: nn.Module, row: int, column: int, x
     x: several inputs (N, 3, H, W), because a ReLU or max-pool lets a gradient pass in some only
 
     Never larger than the receptive field, and smaller where N is too small or weights are zero.
+    Raises ValueError for a unit that the layer doesn't have or that nothing reaches.
     """
     x = x.detach().clone().requires_grad_()
-    kept = []
-    handle = layer.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
-    try:
-        with torch.enable_grad(), evaluating(model):
-            model(x)
-            (gradient,) = torch.autograd.grad(kept[-1][:, :, row, column].sum(), x)
-    finally:
-        handle.remove()
-    seen = gradient.abs().amax((0, 1)) > 0
-    rows, columns = seen.any(1).nonzero()[:, 0], seen.any(0).nonzero()[:, 0]
+    with torch.enable_grad(), outputs_of(layer) as outputs:
+        Ready(model)(x)
+    with torch.enable_grad():
+        maps = feature_maps(outputs[-1], x, "A receptive field")
+        height, width = maps.shape[2:]
+        if not (0 <= row < height and 0 <= column < width):
+            raise ValueError(
+                f"The layer's maps have {height} x {width} units; there is none at"
+                f" ({row}, {column})."
+            )
+        (gradient,) = torch.autograd.grad(maps[:, :, row, column].sum(), x, allow_unused=True)
+    seen = torch.zeros(x.shape[2:]) if gradient is None else gradient.abs().amax((0, 1))
+    rows = seen.any(1).nonzero()[:, 0]
+    columns = seen.any(0).nonzero()[:, 0]
     if not len(rows):
         raise ValueError(f"No input reached the unit at ({row}, {column}) of this layer.")
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

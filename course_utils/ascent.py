@@ -18,16 +18,15 @@ the total variation; Yosinski et al., "Understanding Neural Networks Through Dee
 Visualization", Distill 2017, the jitter, channels and units, and the decorrelated steps.
 """
 
-import math
 import operator
 from collections.abc import Iterable, Sequence
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from course_utils._devices import computed_there
+from course_utils._filters import gaussian_blur
+from course_utils._networks import Ready, looks_inside, outputs_of
+from course_utils.errors import unknown_name
 
 Target = int | tuple[int, int, int] | None
 """A class or channel; a unit (channel, row, column); or None, all of a layer."""
@@ -45,7 +44,7 @@ BLUR_EVERY = 4
 COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
 
-@computed_there
+@looks_inside
 def ascend(
     model: nn.Module,
     targets: Sequence[Target],
@@ -94,33 +93,33 @@ def ascend(
     The model is used in eval mode and left as it was. Raises ValueError for targets that it doesn't
     have, and for those that nothing near the start can change: dead units.
     """
-    targets = _checked_targets(targets)
+    goals = _checked_targets(targets)
     _check_numbers(steps, step, l2=l2, tv=tv, blur=blur, jitter=jitter)
     wanted = _checked_keep(keep, steps)
     generator = torch.Generator().manual_seed(seed)
-    x, low, high = _beginning(model, start, len(targets), size, mean, std, generator)
+    x, low, high = _beginning(model, start, len(goals), size, mean, std, generator)
     frames = {0: x}
-    with _eval_mode(model):
-        for number in range(steps):
-            gradient = _gradient(model, x, targets, layer, l2, tv, _shift(jitter, generator))
-            if number == 0:
-                _check_alive(model, x, targets, layer)
-            if decorrelated:
-                gradient = _decorrelated(gradient)
-            length = gradient.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-20)
-            x = x + step * (1 - number / steps) * gradient / length
-            if blur and number % BLUR_EVERY == BLUR_EVERY - 1:
-                x = blurred(x, blur)
-            x = x.clamp(low, high)
-            if number + 1 in wanted:
-                frames[number + 1] = x
+    network = Ready(model)
+    for number in range(steps):
+        gradient = _gradient(network, x, goals, layer, l2, tv, _shift(jitter, generator))
+        if number == 0:
+            _check_alive(network, x, goals, layer)
+        if decorrelated:
+            gradient = _decorrelated(gradient)
+        length = gradient.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-20)
+        x = x + step * (1 - number / steps) * gradient / length
+        if blur and number % BLUR_EVERY == BLUR_EVERY - 1:
+            x = gaussian_blur(x, blur)
+        x = x.clamp(low, high)
+        if number + 1 in wanted:
+            frames[number + 1] = x
     pictures = _as_pictures(x, mean, std)
     if keep is None:
         return pictures
     return pictures, torch.stack([_as_pictures(frames[number], mean, std) for number in keep])
 
 
-@computed_there
+@looks_inside
 def target_scores(
     model: nn.Module, x: Tensor, targets: Sequence[Target], layer: nn.Module | None = None
 ) -> Tensor:
@@ -132,66 +131,45 @@ def target_scores(
     (channel, row, col): one value of the layer's maps; of a layer without maps, only the channel
     None:               the mean square of all values of the layer, as in DeepDream
     """
-    targets = _checked_targets(targets)
-    if len(targets) != len(x):
-        raise ValueError(f"There are {len(x)} pictures but {len(targets)} targets.")
-    outputs = []
+    goals = _checked_targets(targets)
+    if len(goals) != len(x):
+        raise ValueError(f"There are {len(x)} pictures but {len(goals)} targets.")
+    return _target_scores(Ready(model), x, goals, layer)
 
-    def keep(_module, _inputs, output):
-        outputs.append(output)
 
-    handle = layer.register_forward_hook(keep) if layer is not None else None
-    try:
-        scores = model(x)
-    finally:
-        if handle is not None:
-            handle.remove()
+def _target_scores(network, x, targets, layer):
     if layer is None:
-        return torch.stack([_read_score(row, target) for row, target in zip(scores, targets)])
-    if not outputs:
-        raise ValueError("The layer did not run: is it a layer of this model?")
-    if not isinstance(outputs[-1], Tensor):
-        raise ValueError(f"The layer returns a {type(outputs[-1]).__name__}, not a tensor.")
+        rows = network(x)
+        return torch.stack([_read_score(row, target) for row, target in zip(rows, targets)])
+    with outputs_of(layer) as outputs:
+        network(x)
     return torch.stack([_read_unit(row, target) for row, target in zip(outputs[-1], targets)])
-
-
-def blurred(x: Tensor, sigma: float) -> Tensor:
-    """x (N, C, H, W) smoothed by a Gaussian of `sigma` pixels; borders are continued."""
-    radius = max(1, math.ceil(3 * sigma))
-    place = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
-    weights = torch.exp(-(place**2) / (2 * sigma**2))
-    weights = weights / weights.sum()
-    channels = x.shape[1]
-    for view in ((1, 1, -1, 1), (1, 1, 1, -1)):
-        kernel = weights.view(view).expand(channels, -1, -1, -1)
-        pad = (0, 0, radius, radius) if view[2] == -1 else (radius, radius, 0, 0)
-        x = functional.conv2d(functional.pad(x, pad, mode="replicate"), kernel, groups=channels)
-    return x
 
 
 # ---------------------------------------------------------------------------- one step
 
 
-def _gradient(model, x, targets, layer, l2, tv, shift):
+def _gradient(network, x, targets, layer, l2, tv, shift):
     """The gradient of score minus penalties, (N, 3, H, W), seen through a shifted picture."""
     with torch.enable_grad():
-        # convolutions run about a quarter faster in this order of memory
-        x = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+        x = x.detach().clone().requires_grad_()
         moved = x.roll(shift, (2, 3)) if any(shift) else x
-        value = target_scores(model, moved, targets, layer).sum()
+        value = _target_scores(network, moved, targets, layer).sum()
         if l2:
             value = value - l2 * x.square().sum()
         if tv:
             value = value - tv * total_variation(x).sum()
         if not value.isfinite():
             raise ValueError("The score is NaN or infinite: look at the start and the weights.")
+        if not value.requires_grad:
+            raise ValueError("The targets' scores don't depend on the picture.")
         return torch.autograd.grad(value, x)[0]
 
 
 def total_variation(x: Tensor) -> Tensor:
     """The sum of the differences between neighbours, without sign: (N, C, H, W)  ->  (N,)."""
-    down, right = x.diff(dim=2).abs(), x.diff(dim=3).abs()
-    return down.sum((1, 2, 3)) + right.sum((1, 2, 3))
+    down = x.diff(dim=2).abs().sum((1, 2, 3))
+    return down + x.diff(dim=3).abs().sum((1, 2, 3))
 
 
 def _shift(jitter, generator):
@@ -244,7 +222,7 @@ def _beginning(model, start, count, size, mean, std, generator):
     elif start in STARTS:
         x = _start(start, shape[1:], generator).to(like).expand(shape)
     else:
-        raise ValueError(f"There is no start {start!r}; there are: {', '.join(STARTS)}, or x.")
+        raise ValueError(unknown_name("start", start, [*STARTS, "x itself"]))
     return x.clamp(low, high), low, high
 
 
@@ -264,17 +242,6 @@ def _as_pictures(x, mean, std):
 
 def _per_channel(values, like):
     return torch.as_tensor(values, dtype=like.dtype, device=like.device).reshape(-1, 1, 1)
-
-
-@contextmanager
-def _eval_mode(model):
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 # ---------------------------------------------------------------------------- targets
@@ -314,13 +281,14 @@ def _checked_targets(targets):
     return [_checked_target(target) for target in targets]
 
 
-def _checked_target(target):
+def _checked_target(target) -> Target:
     if target is None:
         return None
     try:
         if isinstance(target, (tuple, list)) and len(target) == 3:
-            return tuple(operator.index(place) for place in target)
-        if not isinstance(target, bool):
+            channel, row, column = (operator.index(place) for place in target)
+            return channel, row, column
+        if not isinstance(target, (bool, tuple, list)):
             return operator.index(target)
     except TypeError:
         pass  # neither a whole number nor three of them
@@ -330,9 +298,9 @@ def _checked_target(target):
     )
 
 
-def _check_alive(model, x, targets, layer):
+def _check_alive(network, x, targets, layer):
     """Refuses targets whose score doesn't depend on the picture."""
-    gradient = _gradient(model, x, targets, layer, l2=0, tv=0, shift=(0, 0))
+    gradient = _gradient(network, x, targets, layer, l2=0, tv=0, shift=(0, 0))
     still = gradient.flatten(1).abs().amax(1) == 0
     if still.any():
         dead = [target for target, is_dead in zip(targets, still.tolist()) if is_dead]

@@ -10,26 +10,19 @@ Maps have the size of the layer's own feature map, one value for each of its cel
 makes them as large as the picture without moving anything.
 """
 
-from contextlib import contextmanager
-
-import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_utils._devices import computed_there
-from course_utils._networks import class_indices, evaluating
+from course_utils._networks import Ready, class_indices, feature_maps, looks_inside, outputs_of
+from course_utils.boxes import box_from_map, box_of_mask, iou
 
-Box = tuple[int, int, int, int]
-"""(top, left, bottom, right) in pixels; bottom and right are the first row and column outside."""
-
-EMPTY_BOX = (0, 0, 0, 0)
+__all__ = ["box_from_map", "box_of_mask", "cam", "grad_cam", "iou", "upsample"]
 
 # ---------------------------------------------------------------------------- maps
 
 
-@computed_there
+@looks_inside
 def cam(
     model: nn.Module, layer: nn.Module, head: nn.Linear, x: Tensor, target: int | Tensor
 ) -> Tensor:
@@ -46,9 +39,9 @@ def cam(
     Zhou, Khosla, Lapedriza, Oliva and Torralba, "Learning Deep Features for Discriminative
     Localization", CVPR 2016, equation 2.
     """
-    with torch.no_grad(), _activation(model, layer) as kept:
-        scores = model(x)
-    activation = _maps(kept, "CAM")
+    with torch.no_grad(), outputs_of(layer) as outputs:
+        scores = Ready(model).scores(x)
+    activation = feature_maps(outputs[-1], x, "CAM")
     if not isinstance(head, nn.Linear):
         raise ValueError(f"The head must be an nn.Linear layer, got {type(head).__name__}.")
     if head.in_features != activation.shape[1]:
@@ -60,7 +53,7 @@ def cam(
     return torch.einsum("nk,nkhw->nhw", chosen, activation.detach())
 
 
-@computed_there
+@looks_inside
 def grad_cam(
     model: nn.Module, layer: nn.Module, x: Tensor, target: int | Tensor, relu: bool = True
 ) -> Tensor:
@@ -78,51 +71,29 @@ def grad_cam(
     Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
     Localization", ICCV 2017, equations 1 and 2.
     """
-    with torch.enable_grad(), _activation(model, layer) as kept:
-        scores = model(x)
-        activation = _maps(kept, "Grad-CAM")
+    activations = []
+
+    def start_here(output):
+        # The network goes on from a copy that starts a graph of its own: gradients stop at this
+        # layer, which saves the way back to the picture.
+        activations.append(output.detach().clone().requires_grad_())
+        return activations[-1].clone()
+
+    with torch.enable_grad(), outputs_of(layer, start_here) as outputs:
+        scores = Ready(model).scores(x)
+    feature_maps(outputs[-1], x, "Grad-CAM")
+    with torch.enable_grad():
         chosen = scores.gather(1, class_indices(target, scores)[:, None]).sum()
-        (gradient,) = torch.autograd.grad(chosen, activation, allow_unused=True)
-    if gradient is None:
+        gradients = []
+        if chosen.requires_grad:
+            gradients = torch.autograd.grad(chosen, activations, allow_unused=True)
+    used = [pair for pair in zip(gradients, activations) if pair[0] is not None]
+    if not used:
         raise ValueError("The scores don't depend on this layer, so it has no Grad-CAM.")
+    gradient, activation = used[-1]
     weights = gradient.mean(dim=(2, 3))
     heatmaps = torch.einsum("nk,nkhw->nhw", weights, activation.detach())
     return heatmaps.relu() if relu else heatmaps
-
-
-@contextmanager
-def _activation(model, layer):
-    """While it lasts, the model is in eval mode and a list receives the layer's outputs.
-
-    The network goes on from a copy that starts a graph of its own. So gradients stop at this layer,
-    which saves the way back to the picture, and a later in-place ReLU can't spoil what was kept.
-    """
-    kept = []
-
-    def keep(_module, _inputs, output):
-        if not isinstance(output, Tensor):
-            raise ValueError(f"The layer returns a {type(output).__name__}, not a feature map.")
-        kept.append(output.detach().requires_grad_())
-        return kept[-1].clone()
-
-    handle = layer.register_forward_hook(keep)
-    try:
-        with evaluating(model):
-            yield kept
-    finally:
-        handle.remove()
-
-
-def _maps(kept, name):
-    """The last of the outputs that were kept, if it is a stack of feature maps."""
-    if not kept:
-        raise ValueError("The layer did not run: is it a layer of this model?")
-    if kept[-1].dim() != 4:
-        raise ValueError(
-            f"The layer's output has the shape {tuple(kept[-1].shape)}. {name} needs feature maps"
-            " (N, K, h, w): choose a layer before the flattening."
-        )
-    return kept[-1]
 
 
 # ---------------------------------------------------------------------------- from map to picture
@@ -136,64 +107,7 @@ def upsample(heatmap: Tensor, size: int | tuple[int, int]) -> Tensor:
     """
     if heatmap.dim() not in (2, 3) or heatmap.numel() == 0:
         raise ValueError(f"A heatmap is (h, w), several are (N, h, w); got {tuple(heatmap.shape)}.")
-    size = (size, size) if isinstance(size, int) else tuple(size)
+    height, width = (size, size) if isinstance(size, int) else size
     stack = heatmap.reshape(-1, 1, *heatmap.shape[-2:])
-    larger = functional.interpolate(stack, size, mode="bilinear", align_corners=False)
-    return larger.reshape(*heatmap.shape[:-2], *size)
-
-
-# ---------------------------------------------------------------------------- boxes
-
-
-def box_from_map(heatmap: Tensor, threshold: float) -> Box:
-    """The box around the largest hot region of a map (H, W).
-
-    threshold: in [0, 1], on the scale on which the map's smallest value is 0 and its largest is 1.
-               What reaches it is hot; the largest connected region of that counts (cells that
-               touch at a corner are connected; of equals, the uppermost).
-
-    A map that is the same everywhere points nowhere: its box is (0, 0, 0, 0), which overlaps none.
-
-    Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020,
-    section 3.2 and their code, of which this is the definition without OpenCV.
-    """
-    values = heatmap.detach().cpu().double().numpy()
-    if values.ndim != 2 or values.size == 0:
-        raise ValueError(f"A heatmap has the shape (H, W), not {tuple(heatmap.shape)}.")
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"The threshold lies between 0 and 1; got {threshold}.")
-    low, high = values.min(), values.max()
-    if not np.isfinite(high - low):
-        raise ValueError("The heatmap holds NaN or infinity, so it has no hottest region.")
-    if low == high:
-        return EMPTY_BOX
-    regions, _ = ndimage.label(values - low >= threshold * (high - low), np.ones((3, 3)))
-    largest = np.bincount(regions.ravel())[1:].argmax()
-    return _corners(ndimage.find_objects(regions)[largest])
-
-
-def box_of_mask(mask: Tensor) -> Box:
-    """The smallest box that holds everything that is True in a mask (H, W)."""
-    if mask.dim() != 2:
-        raise ValueError(f"A mask has the shape (H, W), not {tuple(mask.shape)}.")
-    found = ndimage.find_objects(mask.cpu().numpy().astype(np.uint8))
-    return _corners(found[0]) if found else EMPTY_BOX
-
-
-def _corners(slices):
-    rows, columns = slices
-    return rows.start, columns.start, rows.stop, columns.stop
-
-
-def iou(box: Box, other: Box) -> float:
-    """Intersection over union of two boxes, in [0, 1]: shared area by the area of both."""
-    height = min(box[2], other[2]) - max(box[0], other[0])
-    width = min(box[3], other[3]) - max(box[1], other[1])
-    shared = max(height, 0) * max(width, 0)
-    union = _area(box) + _area(other) - shared
-    return shared / union if union else 0.0
-
-
-def _area(box):
-    top, left, bottom, right = box
-    return (bottom - top) * (right - left)
+    larger = functional.interpolate(stack, (height, width), mode="bilinear", align_corners=False)
+    return larger.reshape(*heatmap.shape[:-2], height, width)

@@ -1,7 +1,9 @@
 """The networks under study, all behind one object.
 
     classifier = load("tank_fair")             # a network of the course: files in data/classifiers
+    classifier = load("imagenet")              # a network that knows photographs, installed here
     classifier = load("imagenet:resnet18")     # any classifier of torchvision, by its name there
+    classifier = load("timm:resnet18")         # any classifier of timm
     x = classifier.preprocess(picture)         # (3, H, W) in [0, 1]  ->  (1, 3, S, S)
     scores = classifier.model(x)               # (1, C) logits: not probabilities
     classifier.top_k(picture, 2)               # [("tank", 0.98), ("no_tank", 0.02)]
@@ -11,13 +13,13 @@ All that a technique needs is `model`, a `layer` and a preprocessed `x`, so the 
 on a course network and on an ImageNet network.
 """
 
-import difflib
 import hashlib
 import http.client
+import importlib.machinery
 import importlib.util
+import sys
 import traceback
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,8 +27,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_utils import _devices, _files
-from course_utils.pictures import DataError, PictureError, data_folder
+from course_utils import _devices, _network_files, _own_networks
+from course_utils._networks import network_of, output_in
+from course_utils.architectures import PlainNet, architecture_of, build, named_layers
+from course_utils.errors import DataError, PictureError, unknown_name
+from course_utils.manifest import data_folder
+
+__all__ = [
+    "SHIPPED", "Classifier", "PlainNet", "Preprocess", "available", "load", "load_from", "save",
+    "wrap",
+]  # fmt: skip
 
 SHIPPED = (
     "look_alikes",
@@ -39,67 +49,6 @@ SHIPPED = (
 """Networks that belong to every clone: where one of these is missing, files are missing."""
 
 ROUNDING = 1e-3  # how far outside [0, 1] resizing or rounding may leave a pixel
-
-
-class PlainNet(nn.Module):
-    """A plain VGG-like network: 3x3 convolutions, ReLUs and max-pools, then one linear layer.
-
-    Preprocessed pictures x (N, 3, size, size) -> scores (N, classes), the logits.
-    The last feature map, `relu6`, is (N, 96, 16, 16) for pictures of 128 x 128.
-
-    head="flatten": the linear layer sees every position of the last map by itself.
-    head="gap":     global average pooling: it sees only each channel's mean.
-    """
-
-    def __init__(
-        self,
-        classes: int,
-        channels: Sequence[int] = (16, 32, 64, 64, 96, 96),
-        size: int = 128,
-        head: str = "flatten",
-    ):
-        super().__init__()
-        if head not in ("flatten", "gap"):
-            raise ValueError(f"head={head!r}: the heads are 'flatten' and 'gap'.")
-        if len(channels) != 6:
-            raise ValueError(f"channels={tuple(channels)}: give six, one for each convolution.")
-        if size % 8:
-            raise ValueError(f"size={size}: three max-pools halve it, so use a multiple of 8.")
-        self.settings = {"channels": list(channels), "head": head, "size": size}
-
-        c1, c2, c3, c4, c5, c6 = channels
-        self.features = nn.Sequential(
-            OrderedDict(
-                conv1=nn.Conv2d(3, c1, kernel_size=3, padding=1),
-                relu1=nn.ReLU(),  # one module each and not in place, so that hooks work on it
-                pool1=nn.MaxPool2d(2),
-                conv2=nn.Conv2d(c1, c2, kernel_size=3, padding=1),
-                relu2=nn.ReLU(),
-                pool2=nn.MaxPool2d(2),
-                conv3=nn.Conv2d(c2, c3, kernel_size=3, padding=1),
-                relu3=nn.ReLU(),
-                conv4=nn.Conv2d(c3, c4, kernel_size=3, padding=1),
-                relu4=nn.ReLU(),
-                pool3=nn.MaxPool2d(2),
-                conv5=nn.Conv2d(c4, c5, kernel_size=3, padding=1),
-                relu5=nn.ReLU(),
-                conv6=nn.Conv2d(c5, c6, kernel_size=3, padding=1),
-                relu6=nn.ReLU(),
-            )
-        )
-        if head == "flatten":
-            self.to_vector = nn.Flatten()
-            self.head = nn.Linear(c6 * (size // 8) ** 2, classes)
-        else:
-            self.to_vector = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-            self.head = nn.Linear(c6, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.to_vector(self.features(x)))
-
-    def named_layers(self) -> dict[str, nn.Module]:
-        """The layers by name, in order: conv1, relu1, pool1, ... relu6, head."""
-        return {**dict(self.features.named_children()), "head": self.head}
 
 
 @dataclass(eq=False)
@@ -123,8 +72,8 @@ class Classifier:
     def __post_init__(self):
         self.model.eval().requires_grad_(False)
         for module in self.model.modules():
-            if getattr(module, "inplace", False):
-                module.inplace = False  # in-place ReLUs break hooks on the layer before them
+            if getattr(module, "inplace", False):  # in-place ReLUs break hooks on what is before
+                vars(module)["inplace"] = False
 
     def preprocess(self, picture: Tensor) -> Tensor:
         """What the network takes: x (N, 3, S, S), on the picture's device.
@@ -134,9 +83,8 @@ class Classifier:
         unless the network was made for a crop (`resize`).
         """
         pictures = _checked(picture)
-        pictures = pictures.to(next(self.model.parameters()).dtype)
         pictures = _resize(pictures, self.resize or self.size, self.interpolation)
-        pictures = _centre_crop(pictures, self.size)
+        pictures = _centre_crop(pictures, self.size).to(next(self.model.parameters()).dtype)
         return (pictures - _per_channel(self.mean, pictures)) / _per_channel(self.std, pictures)
 
     def undo_preprocess(self, x: Tensor) -> Tensor:
@@ -152,7 +100,7 @@ class Classifier:
         """
         pictures = _checked(pictures)
         with torch.no_grad():
-            parts = [self.model(self.preprocess(part)) for part in pictures.split(batch)]
+            parts = [output_in(self.model(self.preprocess(p))) for p in pictures.split(batch)]
         return torch.cat(parts)
 
     def predict(self, pictures: Tensor, batch: int = 32) -> Tensor:
@@ -172,7 +120,7 @@ class Classifier:
     def layer(self, name: str) -> nn.Module:
         """The layer of that name; `list(classifier.layers)` shows all names."""
         if name not in self.layers:
-            raise ValueError(f"{self.name} has no layer {name!r}. {_suggest(name, self.layers)}")
+            raise ValueError(f"{self.name}: {unknown_name('layer', name, self.layers)}")
         return self.layers[name]
 
     def class_index(self, name: str) -> int:
@@ -182,7 +130,7 @@ class Classifier:
         plain_names = [_plain(known) for known in self.classes]
         if plain_names.count(_plain(name)) == 1:
             return plain_names.index(_plain(name))
-        raise ValueError(f"{self.name} has no class {name!r}. {_suggest(name, self.classes)}")
+        raise ValueError(f"{self.name}: {unknown_name('class', name, self.classes)}")
 
     def to(self, device: str | torch.device) -> "Classifier":
         """Let the network compute on a device, such as "cuda". Returns the classifier itself.
@@ -194,16 +142,26 @@ class Classifier:
 
 
 def load(name: str, device: str | torch.device | None = None) -> Classifier:
-    """A network by name: `load("tank_fair")`, or `load("imagenet:resnet18")` for torchvision's.
+    """A network by name: `load("tank_fair")` is one of the course's.
 
+    `load("imagenet")` is one that knows photographs, see `course_utils.imagenet`; it comes with the
+    course. `load("imagenet:resnet18")` is any of torchvision's classifiers and
+    `load("timm:resnet18")` any of timm's: their weights are downloaded on first use and kept.
     `load("my_network.py")` runs a Python file of yours that makes a `classifier`, see `wrap`.
-    ImageNet weights are downloaded by torchvision on first use and kept in its own folder.
 
     device: where it computes, such as "cuda"; None: what the environment variable
             COURSE_DEVICE says, or else the CPU
     """
-    if name.startswith("imagenet:"):
-        classifier = _load_imagenet(name.removeprefix("imagenet:"))
+    if name == "imagenet":
+        from course_utils.imagenet import load_imagenet  # it needs this module
+
+        classifier = load_imagenet()
+    elif name.startswith("timm:"):
+        from course_utils.timm_networks import load_timm
+
+        classifier = load_timm(name.removeprefix("timm:"))
+    elif name.startswith("imagenet:"):
+        classifier = _load_torchvision(name.removeprefix("imagenet:"))
     elif name.endswith(".py"):
         classifier = _load_own(Path(name))
     else:
@@ -213,7 +171,10 @@ def load(name: str, device: str | torch.device | None = None) -> Classifier:
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How a network wants its pictures: S x S pixels, normalized."""
+    """How a network wants its pictures: S x S pixels, normalized.
+
+    Raises ValueError for what no network can want.
+    """
 
     size: int
     """S, in pixels."""
@@ -224,13 +185,17 @@ class Preprocess:
     """The shorter side before the centre crop to S; None: S itself."""
     interpolation: str = "bilinear"
 
+    def __post_init__(self):
+        _own_networks.check_preprocess(self)
+
 
 def wrap(
     model: nn.Module, classes: Sequence[str], preprocess: Preprocess, name: str = "own network"
 ) -> Classifier:
     """A network of your own, ready for every notebook.
 
-    model:   takes x (N, 3, S, S), returns scores (N, number of classes): logits, no softmax
+    model:   takes x (N, 3, S, S), returns scores (N, number of classes): logits, no softmax. Of an
+             output with several parts, `.logits` or the first item counts
     classes: their names, in the order of the scores
 
         # my_network.py, used with: course run 5 -p CLASSIFIER my_network.py
@@ -238,61 +203,29 @@ def wrap(
         classifier = wrap(model, ["cat", "dog"], Preprocess(224))
 
     The model is put into eval mode and its weights are frozen. Raises ValueError for what is no
-    classifier of pictures, and for classes that don't fit its scores.
+    classifier of pictures with logits, and for classes that don't fit its scores.
     """
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"wrap takes a network (nn.Module), got {type(model).__name__}.")
     if len(set(classes)) != len(classes):
         raise ValueError("Two classes have the same name.")
-    layers = {path: module for path, module in model.named_modules() if path}
-    facts = {field: getattr(preprocess, field) for field in ("mean", "std", "size")}
-    more = {"resize": preprocess.resize, "interpolation": preprocess.interpolation}
-    classifier = Classifier(name, model, list(classes), layers=layers, **facts, **more)
-    _check_scores(classifier)
+    model = network_of(model)
+    layers = named_layers(model)
+    _own_networks.check_is_usable(model)
+    classifier = Classifier(name, model, list(classes), layers=layers, **vars(preprocess))
+    classifier.model = _own_networks.with_one_output(classifier)
+    _own_networks.check_scores(classifier)
     return classifier
-
-
-def _check_scores(classifier):
-    """Shows a network two grey pictures, and refuses it with a sentence if the answer is odd."""
-    parameter = next(classifier.model.parameters(), None)
-    if parameter is None:
-        raise ValueError("The network has no weights: has it been trained?")
-    grey = torch.full((2, 3, classifier.size, classifier.size), 0.5)
-    try:
-        with torch.no_grad():
-            scores = classifier.model(classifier.preprocess(grey))
-    except (RuntimeError, ValueError, TypeError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(
-            f"The network can't take pictures {tuple(grey.shape)}: {first}. Is the size right?"
-        ) from error
-    if not isinstance(scores, Tensor):
-        raise ValueError(
-            f"The network returns a {type(scores).__name__}; a classifier returns a tensor of"
-            " scores (N, classes): wrap the part that does."
-        )
-    if scores.shape != (2, len(classifier.classes)):
-        raise ValueError(
-            f"For 2 pictures the network returns {tuple(scores.shape)}; with"
-            f" {len(classifier.classes)} classes it should be (2, {len(classifier.classes)})."
-        )
-    if not scores.isfinite().all():
-        raise ValueError("The network's scores hold NaN or infinity: look at its weights.")
-    if scores.min() >= 0 and torch.allclose(scores.sum(1), torch.ones(2).to(scores), atol=1e-3):
-        raise ValueError(
-            "The network returns probabilities, but heat maps start from the scores before the"
-            " softmax: leave the softmax out."
-        )
 
 
 def _load_own(path: Path) -> Classifier:
     """What a Python file calls `classifier`."""
     if not path.exists():
         raise ValueError(f"There is no file {path}.")
-    spec = importlib.util.spec_from_file_location("own_network", path)
-    module = importlib.util.module_from_spec(spec)
+    loader = importlib.machinery.SourceFileLoader("own_network", str(path))
+    module = importlib.util.module_from_spec(importlib.machinery.ModuleSpec(loader.name, loader))
+    module.__file__ = str(path)
+    sys.modules[loader.name] = module  # dataclasses look up the module that they stand in
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except Exception as error:  # whatever can go wrong in a file of somebody else
         where = [
             f"line {t.lineno}"
@@ -331,13 +264,15 @@ def save(
 ) -> None:
     """Write a network as `load` reads it: FOLDER/NAME.safetensors and FOLDER/NAME.json.
 
-    The same network gives the same bytes. `command` and `seed` say how to train it again; `facts`
+    The same network gives the same bytes. Raises ValueError for a network that is not of one of the
+    course's architectures. `command` and `seed` say how to train it again; `facts`
     are further entries for the JSON file.
     """
     if model.head.out_features != len(classes):
         raise ValueError(f"{model.head.out_features} scores, but {len(classes)} names of classes.")
     description = {
         **facts,
+        "architecture": architecture_of(model),
         **model.settings,
         "classes": list(classes),
         "mean": [float(value) for value in mean],
@@ -345,7 +280,7 @@ def save(
         "command": command,
         "seed": seed,
     }
-    _files.write_network(Path(folder), name, model.state_dict(), description)
+    _network_files.write_network(Path(folder), name, model.state_dict(), description)
 
 
 # ---------------------------------------------------------------------------- course networks
@@ -359,16 +294,16 @@ def _load_course_network(name: str) -> Classifier:
     known = sorted({*available(), *SHIPPED})
     if name not in known:
         raise ValueError(
-            f"There is no network {name!r}. {_suggest(name, known)} "
-            "Or any of torchvision's: 'imagenet:resnet18'."
+            f"{unknown_name('network', name, known)} Or 'imagenet', or any of torchvision's or"
+            " timm's: 'imagenet:resnet18', 'timm:resnet18'."
         )
     return load_from(_folder(), name)
 
 
 def load_from(folder: Path, name: str) -> Classifier:
     """The network that `save` wrote to a folder. Raises DataError if its files are damaged."""
-    needed = ("classes", "channels", "head", "mean", "std", "size")
-    model, description = _files.read_network(folder, name, _empty, needed)
+    needed = ("classes", "mean", "std", "size")
+    model, description = _network_files.read_network(folder, name, _empty, needed)
     card = folder / f"{name}.md"
     return Classifier(
         name=name,
@@ -377,27 +312,27 @@ def load_from(folder: Path, name: str) -> Classifier:
         mean=tuple(description["mean"]),
         std=tuple(description["std"]),
         size=description["size"],
-        layers=model.named_layers(),
+        layers=named_layers(model),
         card=card if card.exists() else None,
     )
 
 
-def _empty(description: dict) -> PlainNet:
+def _empty(description: dict) -> nn.Module:
     """The network of a description, its weights not yet read."""
-    settings = (description[name] for name in ("channels", "size", "head"))
-    return PlainNet(len(description["classes"]), *settings)
+    architecture = description.get("architecture", "plain")  # which older files don't name
+    return build(architecture, len(description["classes"]), description)
 
 
-# ---------------------------------------------------------------------------- ImageNet networks
+# ---------------------------------------------------------------------------- from torchvision
 
 
-def _load_imagenet(name: str) -> Classifier:
+def _load_torchvision(name: str) -> Classifier:
     from course_utils._torchvision import import_torchvision  # only here: it is slow to import
 
     models = import_torchvision().models
     known = models.list_models(module=models)
     if name not in known:
-        raise ValueError(f"torchvision has no classifier {name!r}. {_suggest(name, known)}")
+        raise ValueError(unknown_name("classifier of torchvision", name, known))
     weights = models.get_model_weights(name).DEFAULT
     model = _pretrained(models, name, weights)
     transforms = weights.transforms()
@@ -408,7 +343,7 @@ def _load_imagenet(name: str) -> Classifier:
         mean=tuple(transforms.mean),
         std=tuple(transforms.std),
         size=transforms.crop_size[0],
-        layers={path: module for path, module in model.named_modules() if path},
+        layers=named_layers(model),
         resize=transforms.resize_size[0],
         interpolation=transforms.interpolation.value,
     )
@@ -417,21 +352,19 @@ def _load_imagenet(name: str) -> Classifier:
 def _pretrained(models, name: str, weights) -> nn.Module:
     """The network with torchvision's weights, which it downloads if they are not there yet."""
     path = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
-    by_hand = f"Download {weights.url} and put it into {path.parent}."
+    by_hand = f"download {weights.url} and put it into {path.parent}."
     if path.exists() and not _has_promised_hash(path):
-        raise DataError(f"{path} is truncated or not the right file. Delete it. {by_hand}")
+        raise DataError(path, "is truncated or not the right file", f"delete it, then {by_hand}")
     try:
         return models.get_model(name, weights=weights)
     except (OSError, http.client.HTTPException) as error:
-        raise DataError(
-            f"{path.name} is missing and can't be downloaded here ({error}). {by_hand}"
-        ) from error
+        what = f"is missing and can't be downloaded here ({error})"
+        raise DataError(path.name, what, by_hand) from error
     except RuntimeError as error:
         if "invalid hash value" not in str(error):
             raise
-        raise DataError(
-            f"The download of {path.name} was damaged. Try again, or: {by_hand}"
-        ) from error
+        what = "was damaged on its way here"
+        raise DataError(path.name, what, f"try again, or {by_hand}") from error
 
 
 def _has_promised_hash(path: Path) -> bool:
@@ -489,9 +422,12 @@ def _resize(pictures: Tensor, shorter: int, interpolation: str) -> Tensor:
         return pictures
     longer = int(shorter * max(height, width) / min(height, width))
     size = (shorter, longer) if height <= width else (longer, shorter)
-    return functional.interpolate(
+    if pictures.dtype in (torch.float16, torch.bfloat16):
+        pictures = pictures.float()  # torch can't resize in half precision
+    resized = functional.interpolate(
         pictures, size, mode=interpolation, antialias=True, align_corners=False
     )
+    return resized.clamp(0, 1) if interpolation == "bicubic" else resized  # which overshoots
 
 
 def _centre_crop(pictures: Tensor, size: int) -> Tensor:
@@ -509,12 +445,3 @@ def _per_channel(values: Sequence[float], like: Tensor) -> Tensor:
 
 def _plain(name: str) -> str:
     return name.lower().replace("_", " ")
-
-
-def _suggest(name: str, known: Iterable[str]) -> str:
-    """A sentence that lists all of a few known names, or of many those that resemble `name`."""
-    known = list(known)
-    if len(known) <= 30:
-        return f"There are: {', '.join(known)}."
-    close = difflib.get_close_matches(name.lower(), known, n=8, cutoff=0.4) or known[:8]
-    return f"Close to it, of {len(known)}: {', '.join(close)}."

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_utils import _files, classifiers
-from course_utils.pictures import data_folder
+from course_utils import _network_files, classifiers
+from course_utils.errors import unknown_name
+from course_utils.manifest import data_folder
 
 SHIPPED = (
     "generator_transposed_3",
@@ -79,7 +80,7 @@ class Segmenter(nn.Module):
 
     def _doubled(self, maps, switches):
         if self.settings["up"] == "switches":
-            return functional.max_unpool2d(maps, switches, 2)
+            return functional.max_unpool2d(maps, switches, [2, 2])
         return functional.interpolate(maps, scale_factor=2, mode="nearest")
 
 
@@ -108,6 +109,8 @@ class Generator(nn.Module):
             [self._layer(up, *pair) for pair in zip(self.CHANNELS, self.CHANNELS[1:])]
         )
         # How the vectors of the training pictures are spread; `sample` draws from it.
+        self.centre: Tensor
+        self.spread: Tensor
         self.register_buffer("centre", torch.zeros(dimensions))
         self.register_buffer("spread", torch.eye(dimensions))
 
@@ -141,8 +144,9 @@ class Generator(nn.Module):
 def load(name: str) -> Segmenter | Generator:
     """A decoder by name (see SHIPPED), in eval mode with its weights frozen, on the CPU."""
     if name not in SHIPPED:
-        raise ValueError(f"There is no decoder {name!r}. There are: {', '.join(SHIPPED)}.")
-    network, _ = _files.read_network(_folder(), name, _empty, borrowed="encoder")
+        raise ValueError(unknown_name("decoder", name, SHIPPED))
+    network, _ = _network_files.read_network(_folder(), name, _empty, borrowed="encoder")
+    assert isinstance(network, (Segmenter, Generator))
     return network.eval().requires_grad_(False)
 
 
@@ -156,14 +160,15 @@ def save(network: Segmenter | Generator, folder: str | Path, name: str, **facts)
         key: value for key, value in network.state_dict().items() if not key.startswith("encoder.")
     }
     description = {**facts, "kind": type(network).__name__.lower(), **network.settings}
-    _files.write_network(Path(folder), name, weights, description)
+    _network_files.write_network(Path(folder), name, weights, description)
 
 
 def _empty(description):
     """The network of a description, its weights not yet read."""
     if description["kind"] == "generator":
         return Generator(description["up"], description["dimensions"])
-    encoder = classifiers.load(description["encoder"], "cpu").model.features
+    encoder = classifiers.load(description["encoder"], "cpu").model.get_submodule("features")
+    assert isinstance(encoder, nn.Sequential)
     return Segmenter(encoder, description["up"])
 
 

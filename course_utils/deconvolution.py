@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_utils._devices import computed_there
+from course_utils._networks import looks_inside
 
 # ---------------------------------------------------------------------------- one dimension
 
@@ -167,8 +167,8 @@ def deconvnet(
 ) -> Tensor:
     """What made a channel's strongest activation, projected down to the pixels: (N, 3, H, W).
 
-    network: a sequence of convolutions, ReLUs and max-pools, such as `classifier.model.features`
-             or torchvision's `vgg16().features`
+    network: a sequence of convolutions, ReLUs and max-pools, such as `classifier.model.features`,
+             torchvision's `vgg16().features`, or the first two blocks of `load("imagenet").model`
     layer:   one of its layers; channel: of that layer's output
     x:       preprocessed pictures (N, 3, H, W)
     rule:    one of RELU_RULES
@@ -180,7 +180,7 @@ def deconvnet(
     return deconvnet_steps(network, layer, x, channel, rule)[-1][1]
 
 
-@computed_there
+@looks_inside
 @torch.no_grad()
 def deconvnet_steps(
     network: nn.Module, layer: nn.Module, x: Tensor, channel: int, rule: str = "deconvnet"
@@ -203,8 +203,8 @@ def ascend(network: nn.Module, layer: nn.Module, x: Tensor) -> tuple[Tensor, lis
         switches = None
         if isinstance(part, nn.MaxPool2d):
             after, switches = _pooled(part, maps)
-        elif isinstance(part, nn.ReLU):
-            after = maps.relu()  # never in place: the way back may need what it saw
+        elif isinstance(part, (nn.ReLU, nn.ReLU6)):
+            after = maps.clamp(0, _ceiling(part))  # never in place: the way back needs what it saw
         else:
             after = part(maps)
         steps.append(Step(name, part, maps, switches))
@@ -226,14 +226,22 @@ def descend(
         )
     arrived = []
     for step in reversed(steps):
-        if isinstance(step.layer, nn.MaxPool2d):
-            signal = unpool(signal, step.switches, step.values.shape[-2:])
-        elif isinstance(step.layer, nn.ReLU):
-            signal = RELU_RULES[rule](signal, step.values)
-        else:
-            signal = transposed(step.layer, signal, step.values.shape[-2:])
+        height, width = step.values.shape[-2:]
+        if step.switches is not None:
+            signal = unpool(signal, step.switches, (height, width))
+        elif isinstance(step.layer, (nn.ReLU, nn.ReLU6)):
+            below = step.values < _ceiling(step.layer)  # beyond it a ReLU6 is off, as below zero
+            signal = RELU_RULES[rule](signal, step.values * below)
+        elif isinstance(step.layer, nn.ZeroPad2d):
+            signal = functional.pad(signal, [-margin for margin in step.layer.padding])
+        elif isinstance(step.layer, nn.Conv2d):
+            signal = transposed(step.layer, signal, (height, width))
         arrived.append((step.name, signal))
     return iter(arrived)
+
+
+def _ceiling(relu):
+    return 6.0 if isinstance(relu, nn.ReLU6) else torch.inf
 
 
 def transposed(conv: nn.Conv2d, signal: Tensor, size: tuple[int, int]) -> Tensor:
@@ -252,11 +260,10 @@ def transposed(conv: nn.Conv2d, signal: Tensor, size: tuple[int, int]) -> Tensor
     return functional.pad(full, margins)
 
 
-def _padding_before(conv, axis):
-    if conv.padding == "valid":
-        return 0
-    if conv.padding == "same":
-        return conv.dilation[axis] * (conv.kernel_size[axis] - 1) // 2
+def _padding_before(conv, axis) -> int:
+    if isinstance(conv.padding, str):
+        reach = conv.dilation[axis] * (conv.kernel_size[axis] - 1)
+        return reach // 2 if conv.padding == "same" else 0
     return conv.padding[axis]
 
 
@@ -277,16 +284,27 @@ def _reversible_layers(network, layer):
     layers = [(name, part) for name, part in _flattened(network) if not _passes_through(part)]
     places = [place for place, (_, part) in enumerate(layers) if part is layer]
     if not places:
-        raise ValueError(f"The {type(layer).__name__} is not among the layers of this network.")
+        raise ValueError(_where_it_is_instead(layer, layers))
     layers = layers[: places[-1] + 1]
     for name, part in reversed(layers):
         why = _irreversible(part)
         if why:
             raise ValueError(
                 f"A deconvnet can't reverse the layer {name!r} ({why}); it knows Conv2d with zero"
-                " padding, ReLU and MaxPool2d."
+                " padding, ZeroPad2d, ReLU, ReLU6 and MaxPool2d."
             )
     return layers
+
+
+def _where_it_is_instead(layer, layers):
+    kind = type(layer).__name__
+    for name, part in layers:
+        if any(module is layer for module in part.modules()):
+            return (
+                f"The {kind} is inside of {name!r} ({type(part).__name__}), through which a"
+                " deconvnet finds no way back: choose a layer before it."
+            )
+    return f"The {kind} is not among the layers of this network."
 
 
 def _flattened(network, prefix=""):
@@ -307,4 +325,5 @@ def _irreversible(part):
     """What is wrong with a layer, or an empty text."""
     if isinstance(part, nn.Conv2d):
         return "" if part.padding_mode == "zeros" else f"its padding is {part.padding_mode!r}"
-    return "" if isinstance(part, (nn.ReLU, nn.MaxPool2d)) else type(part).__name__
+    known = (nn.ReLU, nn.ReLU6, nn.MaxPool2d, nn.ZeroPad2d)
+    return "" if isinstance(part, known) else type(part).__name__

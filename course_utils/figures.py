@@ -12,6 +12,7 @@ import PIL.Image
 import torch
 from IPython.display import Image, display
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 COLOURS = {"tank": "#b5482a", "no_tank": "#3f6f8f", "sunny": "#d99a1c", "overcast": "#7a8088"}
 """One colour for each condition of the tank yard, the same in every figure."""
@@ -84,9 +85,8 @@ def picture_grid(
         columns,
         figsize=(columns * size, count * height),
         squeeze=False,
-        layout="constrained",
+        layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01),
     )
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
     for number, axis in enumerate(axes.flat):
         axis.set_xticks([])
         axis.set_yticks([])

@@ -6,30 +6,34 @@
     attributions = integrated_gradients(model, x, target, baseline)
     attributions = expected_gradients(model, x, target, background, layer=layer)
 
-All take a batch of preprocessed pictures x (N, 3, H, W) and `target`, one class index for all
-pictures or one for each, (N,). They explain the score, the logit: a model that ends in a softmax
-gives maps of the probability, which mix in the other classes. They return signed attributions of
-the shape of x, or of a `layer`'s output. Pictures, steps and samples run `batch` at a time, so
-memory does not grow with their number.
+All take a network or a `Classifier`, a batch of preprocessed pictures x (N, 3, H, W) and `target`,
+one class index for all pictures or one for each, (N,). With a `Classifier`, the target may be the
+name of a class and a layer the name of a layer. They explain the score, the logit: a model that
+ends in a softmax gives maps of the probability, which mix in the other classes. They return signed
+attributions of the shape of x, or of a `layer`'s output. Pictures, steps and samples run `batch` at
+a time, so memory does not grow with their number.
 
 The model works in eval mode meanwhile (a warning tells you if it was in training mode) and is left
 as it was, also after an error. No gradients of its weights are computed.
 """
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.grad import conv2d_input
 from torch.overrides import TorchFunctionMode
 from tqdm.auto import tqdm
 
-from course_utils._devices import computed_there
-from course_utils._networks import evaluating
+from course_utils import _relu_rules
+from course_utils._networks import (
+    Ready,
+    class_indices,
+    looks_inside,
+    outputs_of,
+    whole_targets,
+)
 
 BATCH = 8
 """Pictures at a time: on a CPU, larger batches fall out of its cache and take longer."""
@@ -57,8 +61,7 @@ def to_map(attributions: Tensor, how: str = "max") -> Tensor:
 # ---------------------------------------------------------------------------- one gradient
 
 
-@computed_there
-@torch.inference_mode(False)
+@looks_inside
 def saliency(
     model: nn.Module,
     x: Tensor,
@@ -71,31 +74,33 @@ def saliency(
     Simonyan, Vedaldi and Zisserman, "Deep Inside Convolutional Networks: Visualising Image
     Classification Models and Saliency Maps", 2013, section 3.
     """
-    targets = _checked(model, x, target, batch)
-    with _ready(model) as network:
-        return torch.cat(
-            [
-                _gradient_at(network, x[part], x[part], 1.0, targets[part], layer)[0]
-                for part in torch.arange(len(x)).split(batch)
-            ]
-        )
+    targets = _checked(x, target, batch)
+    network = Ready(model)
+    gradients = []
+    for part in torch.arange(len(x)).split(batch):
+        gradient, _ = _gradient_at(network, x[part], x[part], 1.0, targets[part], layer)
+        gradients.append(gradient)
+    return torch.cat(gradients)
 
 
-@computed_there
+@looks_inside
 def guided_backprop(
     model: nn.Module, x: Tensor, target: int | Tensor, batch: int = BATCH
 ) -> Tensor:
     """Saliency whose way back through a ReLU also drops negative gradients, (N, 3, H, W).
 
-    The rule holds for every ReLU that runs: modules, functions, in-place and reused ones.
+    The rule holds for every ReLU and ReLU6 that runs: modules, functions, in-place and reused ones.
+    Other rectifiers keep their own way back, which a warning names. Raises ValueError if no ReLU
+    runs.
 
     Springenberg, Dosovitskiy, Brox and Riedmiller, "Striving for Simplicity: The All Convolutional
     Net", ICLR 2015 workshop, section 3.4.
     """
-    return _with_relu_rule(_Guided, model, x, target, batch)
+    with _relu_rules.replaced(_relu_rules.Guided, model):
+        return saliency(model, x, target, batch=batch)
 
 
-@computed_there
+@looks_inside
 def deconvnet(model: nn.Module, x: Tensor, target: int | Tensor, batch: int = BATCH) -> Tensor:
     """Saliency whose way back through a ReLU drops negative gradients only, (N, 3, H, W).
 
@@ -104,69 +109,8 @@ def deconvnet(model: nn.Module, x: Tensor, target: int | Tensor, batch: int = BA
 
     Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 2.
     """
-    return _with_relu_rule(_Deconvnet, model, x, target, batch)
-
-
-def _with_relu_rule(rule, model, x, target, batch):
-    with _ReluRule(rule) as mode:
-        attributions = saliency(model, x, target, batch=batch)
-    if not mode.met:
-        raise ValueError(
-            "No ReLU ran in this model, so this is nothing but saliency: the rule changes how"
-            " gradients pass a ReLU. (Other activations, such as GELU, have no such rule.)"
-        )
-    return attributions
-
-
-class _Guided(torch.autograd.Function):
-    """A ReLU; the gradient passes where it is positive and the ReLU was on."""
-
-    @staticmethod
-    def forward(ctx, values):
-        output = values.relu()
-        ctx.save_for_backward(output)
-        return output
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (output,) = ctx.saved_tensors
-        return gradient.relu() * (output > 0)
-
-
-class _Deconvnet(torch.autograd.Function):
-    """A ReLU; the gradient passes where it is positive."""
-
-    @staticmethod
-    def forward(ctx, values):
-        return values.relu()
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient.relu()
-
-
-class _ReluRule(TorchFunctionMode):
-    """While it is active, a rule takes the place of every ReLU, called in whatever way."""
-
-    RELUS = (torch.relu, torch.nn.functional.relu, torch.Tensor.relu)
-    IN_PLACE = (torch.relu_, torch.Tensor.relu_)
-
-    def __init__(self, rule):
-        super().__init__()
-        self.rule = rule
-        self.met = False
-
-    def __torch_function__(self, function, _types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if function not in self.RELUS + self.IN_PLACE:
-            return function(*args, **kwargs)
-        self.met = True
-        values = args[0] if args else kwargs["input"]
-        in_place = function in self.IN_PLACE or kwargs.get("inplace") or args[1:] == (True,)
-        # A copy goes through the rule, because the rule's own output must not change afterwards.
-        return (
-            values.copy_(self.rule.apply(values.clone())) if in_place else self.rule.apply(values)
-        )
+    with _relu_rules.replaced(_relu_rules.Deconvnet, model):
+        return saliency(model, x, target, batch=batch)
 
 
 # ---------------------------------------------------------------------------- SmoothGrad
@@ -175,8 +119,7 @@ AVERAGES = {"signed": lambda g: g, "absolute": torch.abs, "squared": torch.squar
 """What `smoothgrad` averages: the gradients themselves, their absolute values or squares."""
 
 
-@computed_there
-@torch.inference_mode(False)
+@looks_inside
 def smoothgrad(
     model: nn.Module,
     x: Tensor,
@@ -197,7 +140,7 @@ def smoothgrad(
 
     Smilkov, Thorat, Kim, Viégas and Wattenberg, "SmoothGrad: removing noise by adding noise", 2017.
     """
-    targets = _checked(model, x, target, batch)
+    targets = _checked(x, target, batch)
     _check_count("samples", samples)
     if average not in AVERAGES:
         raise ValueError(f"average={average!r}: choose one of {', '.join(AVERAGES)}.")
@@ -205,7 +148,8 @@ def smoothgrad(
         raise ValueError(f"noise={noise}: a standard deviation is not negative.")
     ranges = x.detach().amax(dim=(1, 2, 3)) - x.detach().amin(dim=(1, 2, 3))
     total = torch.zeros_like(x, requires_grad=False)
-    with _ready(model) as network, _bar(progress, "SmoothGrad", len(x) * samples) as bar:
+    network = Ready(model)
+    with _bar(progress, "SmoothGrad", len(x) * samples) as bar:
         for picture in range(len(x)):
             generator = torch.Generator().manual_seed(seed)
             for count in _parts(samples, batch):
@@ -254,8 +198,7 @@ def quadrature(rule: str, steps: int) -> tuple[Tensor, Tensor]:
     raise ValueError(f"There is no rule {rule!r}; there are: {', '.join(RULES)}.")
 
 
-@computed_there
-@torch.inference_mode(False)
+@looks_inside
 def integrated_gradients(
     model: nn.Module,
     x: Tensor,
@@ -281,19 +224,16 @@ def integrated_gradients(
 
     Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks", ICML 2017.
     """
-    targets = _checked(model, x, target, batch)
+    targets = _checked(x, target, batch)
     baseline = _checked_baseline(baseline, x)
     alphas, weights = (values.to(x) for values in quadrature(rule, steps))
     if layer is None:
         return _integrated_at_input(model, x, targets, baseline, alphas, weights, batch, progress)
-    return _along_paths(
-        model, x, targets, lambda picture, part: baseline[[picture]].expand(len(part), -1, -1, -1),
-        lambda picture: (alphas, weights), layer, batch, progress,
-    )  # fmt: skip
+    paths = [_Path(start[None], alphas, weights) for start in baseline]
+    return _along_paths(model, x, targets, paths, layer, batch, progress)
 
 
-@computed_there
-@torch.inference_mode(False)
+@looks_inside
 def expected_gradients(
     model: nn.Module,
     x: Tensor,
@@ -312,6 +252,8 @@ def expected_gradients(
                 the way from there to x. Both are stratified, which leaves the expectation as it
                 is and lowers the variance: every background picture is used equally often
                 (give or take one), and every stretch of the way, 1 / samples long, once.
+    seed:       of these draws; each picture gets the same, so that its map doesn't depend on the
+                others in x
     layer:      attribute to the output of this layer instead (see `integrated_gradients`)
 
     In expectation the attributions of a picture sum up to its score minus the background's mean
@@ -320,16 +262,14 @@ def expected_gradients(
     Erion, Janizek, Sturmfels, Lundberg and Lee, "Improving performance of deep learning models with
     axiomatic attribution priors and expected gradients", Nature Machine Intelligence 2021.
     """
-    targets = _checked(model, x, target, batch)
+    targets = _checked(x, target, batch)
     _check_count("samples", samples)
     _check_background(background, x)
     background = background.detach().to(x)
+    which, alphas = _stratified(len(background), samples, seed)
     weights = torch.full((samples,), 1 / samples, dtype=x.dtype, device=x.device)
-    draws = [_stratified(len(background), samples, seed + number) for number in range(len(x))]
-    return _along_paths(
-        model, x, targets, lambda picture, part: background[draws[picture][0][part]],
-        lambda picture: (draws[picture][1].to(x), weights), layer, batch, progress,
-    )  # fmt: skip
+    path = _Path(background[which.to(x.device)], alphas.to(x), weights)
+    return _along_paths(model, x, targets, [path] * len(x), layer, batch, progress)
 
 
 def _stratified(count, samples, seed):
@@ -341,29 +281,29 @@ def _stratified(count, samples, seed):
     return which[:samples], places[torch.randperm(samples, generator=generator)]
 
 
-@computed_there
-@torch.inference_mode(False)
+@looks_inside
 def score_change(model: nn.Module, x: Tensor, target: int | Tensor, baseline: Tensor) -> Tensor:
     """The score of each picture minus that of its baseline, (N,).
 
     What the attributions of `integrated_gradients` sum up to. With a background of several
     pictures for one x, call it with x expanded and take the mean.
     """
-    targets = _checked(model, x, target, BATCH)
+    targets = _checked(x, target, BATCH)
     baseline = _checked_baseline(baseline, x)
-    with _ready(model) as network, torch.no_grad():
-        changes = [
-            _of_targets(network(x[part]), targets[part])
-            - _of_targets(network(baseline[part]), targets[part])
-            for part in torch.arange(len(x)).split(BATCH)
-        ]
+    network = Ready(model)
+    changes = []
+    with torch.no_grad():
+        for part in torch.arange(len(x)).split(BATCH):
+            here = _of_targets(network.scores(x[part]), targets[part])
+            changes.append(here - _of_targets(network.scores(baseline[part]), targets[part]))
     return torch.cat(changes)
 
 
 def _integrated_at_input(model, x, targets, baseline, alphas, weights, batch, progress):
     """All steps of a picture share its start, so their gradients may be summed on the way back."""
     total = torch.zeros_like(x, requires_grad=False)
-    with _ready(model) as network, _bar(progress, "gradients", len(x) * len(alphas)) as bar:
+    network = Ready(model)
+    with _bar(progress, "gradients", len(x) * len(alphas)) as bar:
         for picture in range(len(x)):
             way = x.detach()[picture] - baseline[picture]
             for part in torch.arange(len(alphas)).split(batch):
@@ -376,21 +316,32 @@ def _integrated_at_input(model, x, targets, baseline, alphas, weights, batch, pr
     return total * (x.detach() - baseline)
 
 
-def _along_paths(model, x, targets, starts, alphas_and_weights, layer, batch, progress):
-    """Weighted sums of gradient times way, over points on the ways from several starts to x."""
+@dataclass
+class _Path:
+    """Where gradients are taken on the way to one picture, and how much each counts."""
+
+    starts: Tensor
+    """(1, 3, H, W), or one for each point (M, 3, H, W)."""
+    alphas: Tensor
+    """(M,): how far along the way from the start."""
+    weights: Tensor
+    """(M,)"""
+
+
+def _along_paths(model, x, targets, paths, layer, batch, progress):
+    """Weighted sums of gradient times way, over the points of each picture's path."""
     totals = []
-    samples = len(alphas_and_weights(0)[0])
-    with _ready(model) as network, _bar(progress, "gradients", len(x) * samples) as bar:
-        for picture in range(len(x)):
-            alphas, weights = alphas_and_weights(picture)
-            here = x[picture : picture + 1]
+    network = Ready(model)
+    with _bar(progress, "gradients", sum(len(path.alphas) for path in paths)) as bar:
+        for picture, path in enumerate(paths):
             total = 0
-            for part in torch.arange(samples).split(batch):
+            for part in torch.arange(len(path.alphas)).split(batch):
+                starts = path.starts if len(path.starts) == 1 else path.starts[part]
                 gradients, way = _gradient_at(
-                    network, starts(picture, part), here, alphas[part],
-                    targets[picture].expand(len(part)), layer,
+                    network, starts.expand(len(part), -1, -1, -1), x[[picture]],
+                    path.alphas[part], targets[picture].expand(len(part)), layer,
                 )  # fmt: skip
-                total = total + torch.einsum("n,n...->...", weights[part], gradients * way)
+                total = total + torch.einsum("n,n...->...", path.weights[part], gradients * way)
                 bar.update(len(part))
             totals.append(total)
     return torch.stack(totals)
@@ -399,59 +350,42 @@ def _along_paths(model, x, targets, starts, alphas_and_weights, layer, batch, pr
 # ---------------------------------------------------------------------------- the engine
 
 
-@contextmanager
-def _ready(model: nn.Module) -> Iterator[Callable[[Tensor], Tensor]]:
-    """While it lasts, a function x -> scores: the model in eval mode, with frozen weights.
-
-    The weights are handed over as detached tensors, so the model's own keep their `requires_grad`.
-    On a CPU they are arranged channels last, which makes convolutions faster.
-    """
-    weights = {name: _arranged(value) for name, value in model.named_parameters()}
-
-    def network(x):
-        scores = functional_call(model, weights, (x,))
-        if not isinstance(scores, Tensor) or scores.dim() != 2:
-            shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-            raise ValueError(f"The model must return scores (N, classes), not {shape}.")
-        return scores
-
-    with torch.enable_grad(), evaluating(model):
-        yield network
-
-
-def _arranged(values):
-    """A detached copy or view; channels last where that is faster: float32 on a CPU."""
-    values = values.detach()
-    if values.dim() == 4 and values.device.type == "cpu" and values.dtype == torch.float32:
-        return values.contiguous(memory_format=torch.channels_last)
-    return values
-
-
 def _gradient_at(network, start, here, alpha, targets, layer=None):
     """The scores' gradients at start + alpha (here - start), and here - start, both (N, ...).
 
-    With a layer, the point lies between the layer's outputs for `start` and for `here`: the
-    network runs on `start`, and a hook moves the layer's output to the point.
+    With a layer, the point lies between the layer's outputs for `start` and for `here`.
     """
-    if layer is None:
+    if layer is not None:
+        return _gradient_at_layer(network, start, here, alpha, targets, layer)
+    with torch.enable_grad():
         way = here.detach() - start.detach()
-        point = _leaf(start.detach() + _like(alpha, way) * way)
-        scores = _of_targets(network(point), targets)
-    else:
-        with torch.no_grad(), _output_of(layer) as outputs:
-            network(here.detach())
-        moved = []
+        point = (start.detach() + _like(alpha, way) * way).clone().requires_grad_()
+        scores = _of_targets(network.scores(point), targets)
+        return _gradient(scores.sum(), point), way
 
-        def move(output):
-            moved.extend((here_output - output.detach(), output.detach()))
-            moved.append(_leaf(moved[1] + _like(alpha, moved[0]) * moved[0]))
-            return moved[2].clone()  # because an in-place operation may follow
 
-        here_output = outputs[0]
-        with _output_of(layer, move):
-            scores = _of_targets(network(_arranged(start)), targets)
-        way, point = moved[0], moved[2]
-    return _gradient(scores.sum(), point), way
+def _gradient_at_layer(network, start, here, alpha, targets, layer):
+    """The network runs on `start`, and its layer's output is moved to the point on the way."""
+    with torch.no_grad(), outputs_of(layer) as outputs:
+        network.scores(here.detach())
+    end = _only(outputs)
+    point = None
+
+    def move(output):
+        nonlocal point
+        way = end - output.detach()
+        point = (output.detach() + _like(alpha, way) * way).clone().requires_grad_()
+        return point.clone()  # because an in-place operation may follow
+
+    with torch.enable_grad(), outputs_of(layer, move) as outputs:
+        scores = _of_targets(network.scores(start.detach()), targets)
+    return _gradient(scores.sum(), point), end - _only(outputs).detach()
+
+
+def _only(outputs):
+    if len(outputs) > 1:
+        raise ValueError("The layer runs more than once: choose the block that it is part of.")
+    return outputs[0]
 
 
 def _summed_gradient(network, picture, offsets, targets, weights=None):
@@ -459,28 +393,39 @@ def _summed_gradient(network, picture, offsets, targets, weights=None):
 
     A sum of gradients passes the first convolution, which is linear, in one go.
     """
-    leaf = picture.detach()[None].clone().requires_grad_()
-    points = leaf + _arranged(offsets)
-    with _SharedConvolution(leaf, points):
-        scores = _of_targets(network(points), targets)
-    return _gradient((scores if weights is None else scores * weights).sum(), leaf)[0]
+    with torch.enable_grad():
+        leaf = picture.detach()[None].clone().requires_grad_()
+        with _SharedConvolution(leaf) as shared:
+            scores = _of_targets(network.scores(leaf + offsets, entering=shared.watch), targets)
+        total = (scores if weights is None else scores * weights).sum()
+        return _gradient(total, leaf)[0]
 
 
 class _SharedConvolution(TorchFunctionMode):
-    """While it is active, a convolution of `points` sends back the gradient's sum, to `leaf`."""
+    """While it is active, a convolution of what entered the network answers to `leaf`, summed."""
 
-    def __init__(self, leaf, points):
+    def __init__(self, leaf):
         super().__init__()
-        self.leaf, self.points = leaf, points
+        self.leaf = leaf
+        self.points: Tensor | None = None
+        self.version = 0
+
+    def watch(self, points):
+        """Takes note of what enters the network: leaf + constants."""
+        self.points = points
+        self.version = points._version
 
     def __torch_function__(self, function, _types, args=(), kwargs=None):
-        if function is torch.conv2d and args[0] is self.points and self._simple(args, kwargs):
+        if function is torch.conv2d and args and self._is_entrance(args, kwargs):
             return _SummedConvolution.apply(self.leaf, self.points, *args[1:])
         return function(*args, **(kwargs or {}))
 
-    @staticmethod
-    def _simple(args, kwargs):
-        return len(args) == 7 and not kwargs and not isinstance(args[4], str)
+    def _is_entrance(self, args, kwargs):
+        """Whether this is a plain convolution of what entered, not yet written into."""
+        if self.points is None or args[0] is not self.points:
+            return False
+        plain = len(args) == 7 and not kwargs and not isinstance(args[4], str)
+        return plain and self.points._version == self.version
 
 
 class _SummedConvolution(torch.autograd.Function):
@@ -489,7 +434,8 @@ class _SummedConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx, leaf, points, weight, bias, *settings):
         ctx.save_for_backward(weight)
-        ctx.shape, ctx.settings = leaf.shape, settings
+        ctx.shape = leaf.shape
+        ctx.settings = settings
         return torch.conv2d(points, weight, bias, *settings)
 
     @staticmethod
@@ -501,44 +447,14 @@ class _SummedConvolution(torch.autograd.Function):
         return conv2d_input(ctx.shape, weight, summed[None], *ctx.settings), *[None] * 7
 
 
-@contextmanager
-def _output_of(layer, change=None):
-    """While it lasts, the layer's output is kept in a list, and changed by a function."""
-    outputs = []
-
-    def hook(_module, _inputs, output):
-        if not isinstance(output, Tensor):
-            raise ValueError(f"The layer returns a {type(output).__name__}, not a tensor.")
-        if outputs:
-            raise ValueError("The layer runs more than once: choose the block that it is part of.")
-        outputs.append(output.detach().clone())
-        return None if change is None else change(output)
-
-    handle = layer.register_forward_hook(hook)
-    try:
-        yield outputs
-    finally:
-        handle.remove()
-    if not outputs:
-        raise ValueError("The layer did not run: is it a layer of this model?")
-
-
-def _leaf(values):
-    return _arranged(values).clone().requires_grad_()
-
-
 def _like(alpha, values):
     """Factors (N,), or one number, in a shape that multiplies values (N, ...)."""
     return alpha if isinstance(alpha, float) else alpha.reshape(-1, *[1] * (values.dim() - 1))
 
 
 def _of_targets(scores, targets):
-    classes = scores.shape[1]
-    if targets.numel() and not (0 <= targets.min() and targets.max() < classes):
-        raise ValueError(
-            f"The targets are 0 to {classes - 1}, one for each class; got {targets.tolist()}."
-        )
-    chosen = scores.gather(1, targets[:, None])[:, 0]
+    indices = class_indices(targets, scores)
+    chosen = scores.gather(1, indices[:, None])[:, 0]
     if chosen.isnan().any():
         raise ValueError("The score is NaN (not a number): look at x and at the model's weights.")
     return chosen
@@ -559,29 +475,13 @@ def _gradient(total, point):
 # ---------------------------------------------------------------------------- what is asked for
 
 
-def _checked(model, x, target, batch):
+def _checked(x, target, batch):
     """The class index of each picture, (N,), after checking what can be checked beforehand."""
     if not isinstance(x, Tensor) or x.dim() != 4 or not len(x) or not x.is_floating_point():
         what = f"{tuple(x.shape)}, {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
         raise ValueError(f"x must be preprocessed pictures (N, 3, H, W), floats; got {what}.")
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"The model must be an nn.Module, not a {type(model).__name__}.")
-    if model.training:
-        warnings.warn(
-            "The model is in training mode. Its gradients are computed in eval mode; afterwards it"
-            " is in training mode again.",
-            stacklevel=3,
-        )
     _check_count("batch", batch)
-    targets = torch.as_tensor(target, device=x.device)
-    if targets.is_floating_point() or targets.dtype == torch.bool:
-        raise ValueError(f"A target is a class index, a whole number; got {target}.")
-    if targets.dim() > 1 or (targets.dim() == 1 and len(targets) != len(x)):
-        raise ValueError(
-            f"Give one target, or one for each of the {len(x)} pictures; got the shape"
-            f" {tuple(targets.shape)}."
-        )
-    return targets.long().clone().expand(len(x))
+    return whole_targets(target, len(x)).to(x.device)
 
 
 def _check_count(name, value):

@@ -12,7 +12,8 @@ most of the map, the rest of the network runs on whole maps. Nothing is approxim
 The idea is Krypton's: Nakandala, Kumar and Papakonstantinou, "Incremental and Approximate Inference
 for Faster Occlusion-based Deep CNN Explanations", SIGMOD 2019; here without its approximations.
 Networks are traced with torch.fx. A layer of unknown kind gets whole maps, and a network that can't
-be traced is run the plain way, with a warning.
+be traced, or whose graph turns out to give something else than the network, is run the plain way,
+with a warning.
 """
 
 import copy
@@ -23,14 +24,26 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import map_arg
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from course_utils import occlusion
-from course_utils._devices import computed_there, is_hooked
-from course_utils._networks import evaluating
+from course_utils._devices import is_hooked
+from course_utils._networks import (
+    Ready,
+    evaluating,
+    fast_layout,
+    looks_inside,
+    network_of,
+    output_in,
+)
 
 MOSTLY = 0.85
 """From this share of a map on, whole maps are cheaper than windows."""
+
+TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-3}
+"""How far the graph's output may be from the network's, as a share of the largest value."""
 
 
 @dataclass
@@ -55,55 +68,131 @@ def occluded_outputs(
 
     As `occlusion.occluded_outputs`, to within rounding.
     """
-    network = trace(model)
-    if network is None:
+    model = network_of(model)
+    kept = _keep(model, x, replacement, places)
+    if kept is None:
         yield from occlusion.occluded_outputs(model, x, replacement, places)
         return
-    kept = _keep(model, network, x)
     for part in places.split(batch):
-        yield _outputs(model, kept, _input_windows(x, replacement, part))
+        with torch.no_grad(), evaluating(model), evaluating(kept.network):
+            outputs = Run(kept, _input_windows(x, replacement, part)).output()
+        yield outputs
 
 
 @torch.no_grad()
-def _keep(model, network, x):
+def _keep(model, x, replacement, places):
+    """What windows need; None, with a warning, if they would not give what the network gives."""
+    network = trace(model)
+    if network is None:
+        return None
     with evaluating(model), evaluating(network):
-        return Kept(network, x)
+        try:
+            kept = Kept(network, x)
+            reason = _difference(model, kept, x, replacement, places)
+        except Exception as error:  # whatever the model's own code raises in a graph
+            reason = _first_line(error)
+    if reason:
+        _warn(reason)
+        return None
+    return kept
 
 
-@torch.no_grad()
-def _outputs(model, kept, changed):
-    with evaluating(model), evaluating(kept.network):
-        return Run(kept, changed).output()
+def _difference(model, kept, x, replacement, places):
+    """How the graph differs from the network, in words; "" if it gives the same.
+
+    Python code that torch.fx can't see, such as `y += 1` where y is another name of x, is lost in
+    the graph without an error. So the two are compared for one of the windows.
+    """
+    place = places[len(places) // 2 :][:1]
+    fast = Run(kept, _input_windows(x, replacement, place)).output()
+    plain = Ready(model)(occlusion.occluded(x, replacement, place))
+    if not isinstance(fast, Tensor) or fast.shape != plain.shape:
+        return "its graph returns something else"
+    scale = plain.abs().max().clamp(min=1e-6)
+    if plain.isfinite().all() and (fast - plain).abs().max() > _tolerance(plain) * scale:
+        return "its graph gives other numbers"
+    return ""
+
+
+def _tolerance(values):
+    return TOLERANCES.get(values.dtype, 0.05)
 
 
 def trace(model: nn.Module) -> fx.GraphModule | None:
-    """The model as a graph of operations; None, with a warning, if windows can't be exact in it."""
+    """The model as a graph of operations; None, with a warning, if windows can't be exact in it.
+
+    In the graph, batch norms are folded into the convolutions before them and nothing is written
+    in place; the model itself is left as it is.
+    """
     try:
         with evaluating(model):  # so that a functional dropout is traced as one that does nothing
             network = fx.symbolic_trace(model)
         reason = _obstacle(model, network)
     except Exception as error:  # whatever the model's own code raises on symbolic inputs
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = _first_line(error)
     if reason:
-        warnings.warn(
-            f"torch.fx can't trace this network ({reason}): occlusion runs the plain way.",
-            stacklevel=3,
-        )
+        _warn(reason)
         return None
-    return _without_writing(network)
+    return _folded(_without_writing(network))
+
+
+def _first_line(error):
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _warn(reason):
+    warnings.warn(
+        f"torch.fx can't trace this network ({reason}): occlusion runs the plain way.",
+        stacklevel=4,
+    )
 
 
 def _obstacle(model, network):
     """Why windows would not give what the network gives, or ""."""
-    if is_hooked(model):
-        return "the network itself has hooks, which tracing leaves out"
+    called = {node.target for node in network.graph.nodes if node.op == "call_module"}
+    for name, module in model.named_modules():
+        if is_hooked(module) and name not in called:
+            where = f"its part {name!r}" if name else "the network itself"
+            return f"{where} has hooks, which tracing leaves out"
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is None:
+            return f"{name!r} normalizes by the batch"
     place = {node: number for number, node in enumerate(network.graph.nodes)}
     for node in network.graph.nodes:
         if _writes(network, node):
-            later = [user for user in node.args[0].users if place[user] > place[node]]
+            names = _aliases(network, node)
+            readers = {user for name in names for user in name.users}
+            later = [reader for reader in readers if place[reader] > place[node]]
             if later:
                 return f"{later[0].name} reads what {node.name} has overwritten"
     return ""
+
+
+def _aliases(network, writer):
+    """All nodes that may share their memory with what a node writes into, as views do.
+
+    Not what comes from the writer itself: there, the new values are meant.
+    """
+    links = [
+        {node, node.args[0]}
+        for node in network.graph.nodes
+        if node is not writer and node.args and isinstance(node.args[0], fx.Node)
+        if _may_share(network, node)
+    ]
+    found = {writer.args[0]}
+    while True:
+        linked = [link for link in links if link & found and not link <= found]
+        if not linked:
+            return found
+        found = found.union(*linked)
+
+
+def _may_share(network, node):
+    """Whether a node may return a view of its first input, or that input itself."""
+    if node.op == "call_module":
+        layer = network.get_submodule(node.target)
+        return isinstance(layer, (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten, nn.Unflatten))
+    name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")
+    return node.op in ("call_method", "call_function") and name in SHARING
 
 
 def _writes(network, node):
@@ -114,7 +203,8 @@ def _writes(network, node):
         return False
     name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")
     underlined = name.endswith("_") and not name.endswith("__")
-    return underlined or bool(node.kwargs.get("inplace")) or node.target in OUT_OF_PLACE
+    flags = node.kwargs.get("inplace") or (name in INPLACE_FLAG and True in node.args[1:])
+    return underlined or bool(flags) or node.target in OUT_OF_PLACE
 
 
 def _without_writing(network):
@@ -124,6 +214,27 @@ def _without_writing(network):
             twin = copy.copy(module)  # the model's own module remains as it is
             twin.inplace = False
             network.add_submodule(name, twin)
+    return network
+
+
+def _folded(network):
+    """The same graph without the batch norms that directly follow a convolution."""
+    for node in list(network.graph.nodes):
+        conv = _layer(network, node)
+        if not isinstance(conv, nn.Conv2d) or len(node.users) != 1:
+            continue
+        (user,) = node.users
+        norm = _layer(network, user)
+        if not isinstance(norm, nn.BatchNorm2d) or hasattr(conv, "parametrizations"):
+            continue
+        with evaluating(conv), evaluating(norm):
+            folded = fuse_conv_bn_eval(conv, norm)
+        name = f"folded_{node.name}"
+        network.add_submodule(name, folded.requires_grad_(False))
+        node.target = name
+        user.replace_all_uses_with(node)
+        network.graph.erase_node(user)
+    network.recompile()
     return network
 
 
@@ -157,14 +268,13 @@ class Kept:
         self.network = network
         self.nodes = list(network.graph.nodes)
         self.last_use = {used: node for node in self.nodes for used in node.all_input_nodes}
-        recorder = _Recorder(network)
-        recorder.run(x.contiguous(memory_format=torch.channels_last))
-        self.values = recorder.values
+        self.layout, self.values = _recorded(network, x)
         self.maps = {
             node: _rows_last(value)[0].contiguous()
             for node, value in self.values.items()
             if isinstance(value, Tensor) and value.dim() == 4 and len(value) == 1
         }
+        self.dependent = _dependent(self.nodes)
         self._padded = {}
 
     def size(self, node):
@@ -183,19 +293,43 @@ class Kept:
         return self._padded[key]
 
 
+def _dependent(nodes):
+    """The nodes that depend on the picture: all others are the same under every patch."""
+    dependent = set()
+    for node in nodes:
+        if (node.op == "placeholder" and not dependent) or dependent & set(node.all_input_nodes):
+            dependent.add(node)
+    return dependent
+
+
+def _recorded(network, x):
+    """The order of memory that the network can take, and what every node returned in it."""
+    for layout in {fast_layout(network, x): None, torch.contiguous_format: None}:
+        recorder = _Recorder(network)
+        try:
+            recorder.run(x.clone(memory_format=layout))
+        except RuntimeError as error:
+            if "view" not in str(error) or layout == torch.contiguous_format:
+                raise
+            continue
+        return layout, recorder.values
+    raise AssertionError("the usual order of memory comes last")
+
+
 class _Recorder(fx.Interpreter):
-    """Runs a graph and remembers what every node returned."""
+    """Runs a graph and remembers what every node returned, before anything overwrites it."""
 
     def __init__(self, network):
         super().__init__(network, garbage_collect_values=False)
         self.values = {}
 
     def run_node(self, n):
-        self.values[n] = super().run_node(n)
-        return self.values[n]
+        value = super().run_node(n)
+        self.values[n] = value.clone() if isinstance(value, Tensor) else value
+        return value
 
 
-@computed_there
+@looks_inside
 def growth(model: nn.Module, x: Tensor, place: Tensor) -> list[tuple[str, tuple, tuple]]:
     """How the changed window of one occlusion (4,) grows -> [(layer, window, map size), ...].
 
@@ -206,9 +340,10 @@ def growth(model: nn.Module, x: Tensor, place: Tensor) -> list[tuple[str, tuple,
     network = trace(model)
     if network is None:
         raise ValueError("torch.fx can't trace this network, so its windows are not known.")
-    kept = _keep(model, network, x)
-    with evaluating(model), evaluating(network), torch.no_grad():
-        run, steps = Run(kept, _input_windows(x, x, place[None])), []
+    steps = []
+    with evaluating(network), torch.no_grad():
+        kept = Kept(network, x)
+        run = Run(kept, _input_windows(x, x, place[None]))
         for node in kept.nodes:
             if node.op == "output":
                 break
@@ -240,7 +375,7 @@ class Run:
         """The network's output, (N, ...)."""
         for node in self.kept.nodes:
             if node.op == "output":
-                return self._whole(node.args[0])
+                return output_in(map_arg(node.args[0], self._whole))
             self.state[node] = self.step(node)
             for used in node.all_input_nodes:
                 if self.kept.last_use[used] is node:
@@ -249,20 +384,40 @@ class Run:
 
     def step(self, node: fx.Node) -> Windows | Tensor | object:
         """What one node returns for this batch."""
+        if node not in self.kept.dependent:
+            return self.kept.values[node]
         if node.op == "placeholder":
             return self.changed
         inputs = [self.state[used] for used in node.all_input_nodes]
-        if not any(isinstance(value, (Windows, Tensor)) for value in inputs):
-            return self.kept.values[node]  # nothing that it depends on has changed
         if any(isinstance(value, Windows) for value in inputs):
+            size = self._size(node)
+            if size is not None:
+                return size
             layer = _layer(self.kept.network, node)
             if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)) and _is_plain(layer):
                 return self._slide(node, layer)
-            if _is_addition(node) and all(isinstance(value, Windows) for value in inputs):
-                return self._add(node)
-            if _is_pointwise(node, layer) and len(inputs) == 1:
+            if _is_padding(layer):
+                return self._pad(node, layer)
+            if _is_joining(node) and all(isinstance(value, Windows) for value in inputs):
+                return self._join(node)
+            if self._is_pointwise(node, layer):
                 return self._pointwise(node)
         return self._on_whole_maps(node)
+
+    def _size(self, node):
+        """What a node that asks for a size returns, without making the maps; else None."""
+        is_attribute = node.target is getattr and node.args[1:] == ("shape",)
+        is_method = node.op == "call_method" and node.target in ("size", "dim", "ndimension")
+        source = node.args[0] if node.args else None
+        if not (is_attribute or is_method) or not isinstance(self.state[source], Windows):
+            return None
+        size = torch.Size((self.count, *self.kept.values[source].shape[1:]))
+        if is_attribute:
+            return size
+        if node.target != "size":
+            return len(size)
+        where = (*node.args[1:], *node.kwargs.values())
+        return size[where[0]] if where else size
 
     # ------------------------------------------------------------------------ kinds of layers
 
@@ -281,36 +436,70 @@ class Run:
         seen = self._window(source, top * stride[0], left * stride[1], needed, padding, border)
         return Windows(_without_padding(layer, seen), top, left)
 
-    def _add(self, node):
-        """A residual sum: both sides on the smallest windows that hold the changes of both."""
+    def _pad(self, node, layer):
+        """Zeros around a map: the window stays as it is and has moved on."""
+        windows = self.state[node.args[0]]
+        left, _, top, _ = layer.padding
+        return Windows(windows.values.clone(), windows.top + top, windows.left + left)
+
+    def _join(self, node):
+        """Sums, products, ...: all inputs on the smallest windows that hold all their changes."""
         sources = node.all_input_nodes
-        sides = [self.state[source] for source in sources]
-        if len(sources) == 1:  # x + 3, or x + x
+        if len(sources) == 1 and node.target is not torch.cat:  # x + x
             return self._pointwise(node)
         height, width = self.kept.size(node)
         if any(self.kept.size(source) != (height, width) for source in sources):
-            return self._on_whole_maps(node)  # a sum that broadcasts
-        rows = [(side.top, side.size[0]) for side in sides]
-        columns = [(side.left, side.size[1]) for side in sides]
-        (top, high), (left, wide) = _union(*rows, height), _union(*columns, width)
-        size = high, wide
-        one, other = (self._window(source, top, left, size) for source in sources)
-        return Windows(one + other, top, left)
+            return self._on_whole_maps(node)  # one that broadcasts
+        states = [self.state[source] for source in sources]
+        top, high = _union([(state.top, state.size[0]) for state in states], height)
+        left, wide = _union([(state.left, state.size[1]) for state in states], width)
+        seen = {source: self._window(source, top, left, (high, wide)) for source in sources}
+        return Windows(self._call(node, seen), top, left)
+
+    def _is_pointwise(self, node, layer):
+        """Whether a node changes each value by itself, and all of its inputs but one are fixed."""
+        source = node.args[0] if node.args else None
+        changing = [used for used in node.all_input_nodes if used in self.kept.dependent]
+        if changing != [source] or not isinstance(self.state[source], Windows):
+            return False
+        fixed = [used for used in node.all_input_nodes if used is not source]
+        if node.target in NORMS:
+            return not node.kwargs.get("training") and (len(node.args) < 6 or not node.args[5])
+        if not all(_is_per_channel(self.kept.values[used]) for used in fixed):
+            return False
+        return _is_pointwise(node, layer) or node.target in JOINING - {torch.cat}
 
     def _pointwise(self, node):
         """An operation on each value by itself (or each channel): the window stays."""
-        (source,) = node.all_input_nodes
+        source = node.args[0]
         windows = self.state[source]
-        return Windows(self._call(node, {source: windows.values}), windows.top, windows.left)
+        values = self._in_place(node, source, windows)
+        if values is None:
+            values = self._call(node, {source: windows.values})
+        return Windows(values, windows.top, windows.left)
+
+    def _in_place(self, node, source, windows):
+        """A ReLU on values that nothing else reads, written over them; else None."""
+        layer = _layer(self.kept.network, node)
+        unread = self.kept.last_use[source] is node and windows is not self.changed
+        if not unread or type(layer) not in (nn.ReLU, nn.ReLU6):
+            return None
+        return windows.values.clamp_(0, 6 if isinstance(layer, nn.ReLU6) else None)
 
     def _on_whole_maps(self, node):
         """Anything else, such as flattening, pooling over all positions or a linear layer."""
         return self._call(node, {used: self._whole(used) for used in node.all_input_nodes})
 
     def _call(self, node, values):
-        """Runs a node on given inputs."""
-        arguments = fx.node.map_arg(node.args, lambda used: values[used])
-        keywords = fx.node.map_arg(node.kwargs, lambda used: values[used])
+        """Runs a node on given inputs; those that are not given are the same under every patch."""
+
+        def value_of(used):
+            return values[used] if used in values else self.kept.values[used]
+
+        arguments = map_arg(node.args, value_of)
+        keywords = map_arg(node.kwargs, value_of)
+        if node.op == "get_attr":
+            return self.kept.values[node]
         if node.op == "call_module":
             return self.kept.network.get_submodule(node.target)(*arguments, **keywords)
         if node.op == "call_method":
@@ -332,11 +521,12 @@ class Run:
         return seen
 
     def _whole(self, node):
-        """What a node returns as one tensor for the whole batch."""
+        """What a node returns for the whole batch, its maps as one tensor."""
         value = self.state[node]
         if isinstance(value, Windows):
             zeros = torch.zeros_like(value.top)
-            return self._window(node, zeros, zeros, self.kept.size(node))
+            maps = self._window(node, zeros, zeros, self.kept.size(node))
+            return maps.contiguous(memory_format=self.kept.layout)
         return value
 
 
@@ -356,11 +546,10 @@ def reach(first, size, kernel, stride, padding, length):
     return lowest.clamp(max=length - extent), extent
 
 
-def _union(one, other, length):
-    """The windows that hold two windows each, along one axis -> starts, one size for all."""
-    (first, size), (second, extent) = one, other
-    start = torch.minimum(first, second)
-    end = torch.maximum(first + size, second + extent)
+def _union(windows, length):
+    """The windows that hold several (starts, size) each, along one axis -> starts, one size."""
+    start = torch.stack([first for first, _ in windows]).amin(0)
+    end = torch.stack([first + size for first, size in windows]).amax(0)
     size = int((end - start).max())
     return start.clamp(max=length - size), size
 
@@ -402,15 +591,38 @@ POINTWISE_MODULES = (
 POINTWISE_FUNCTIONS = {
     torch.relu, functional.relu, functional.relu6, functional.leaky_relu, functional.gelu,
     functional.silu, functional.hardswish, functional.hardsigmoid, torch.sigmoid, torch.tanh,
-    functional.dropout, operator.neg, torch.abs,
+    functional.dropout, operator.neg, torch.abs, functional.elu, functional.mish,
+    functional.hardtanh, torch.clamp, functional.batch_norm, torch.batch_norm,
 }  # fmt: skip
-POINTWISE_METHODS = {"relu", "sigmoid", "tanh", "clone", "contiguous", "neg", "abs"}
-ADDITIONS = {operator.add, operator.iadd, torch.add}
+POINTWISE_METHODS = {"relu", "sigmoid", "tanh", "clone", "neg", "abs"}
+NORMS = {functional.batch_norm, torch.batch_norm}
+JOINING = {
+    operator.add, operator.iadd, torch.add, operator.sub, operator.isub, torch.sub, operator.mul,
+    operator.imul, torch.mul, operator.truediv, torch.div, torch.maximum, torch.minimum, torch.cat,
+}  # fmt: skip
+"""What computes with several maps, place by place."""
+
 OUT_OF_PLACE = {
     operator.isub: operator.sub,
     operator.iadd: operator.add,
     operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
 }
+INPLACE_FLAG = {
+    "relu", "relu6", "leaky_relu", "elu", "silu", "mish", "hardswish", "hardsigmoid", "hardtanh",
+    "celu", "selu", "threshold", "dropout", "dropout2d",
+}  # fmt: skip
+"""Functions that write in place if they are told so."""
+
+SHARING = {
+    "view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "ravel", "chunk", "split",
+    "tensor_split", "unbind", "getitem", "transpose", "swapaxes", "permute", "movedim", "squeeze",
+    "unsqueeze", "narrow", "select", "expand", "expand_as", "contiguous", "detach", "to", "float",
+    "diagonal", "unfold", "t", "dropout", "dropout2d", "alpha_dropout", "feature_dropout",
+    "pixel_shuffle", "requires_grad_", "type_as", "double", "as_strided", "hsplit", "vsplit",
+    "relu_", "add_", "mul_", "sub_", "div_", "clamp_", "iadd", "imul", "isub", "itruediv",
+}  # fmt: skip
+"""Functions and methods that may return a view of their first input, or that input itself."""
 
 
 def _layer(network, node):
@@ -429,9 +641,27 @@ def _is_pointwise(node, layer):
     return node.target in POINTWISE_FUNCTIONS
 
 
-def _is_addition(node):
+def _is_joining(node):
+    """Whether a node computes with several maps place by place, with usual settings."""
+    if node.op != "call_function" or node.target not in JOINING:
+        return False
+    if node.target is torch.cat:
+        dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+        return dim in (1, -3)
     plain = len(node.args) == 2 and not node.kwargs
-    return node.op == "call_function" and node.target in ADDITIONS and plain
+    return plain and all(isinstance(side, fx.Node) for side in node.args)
+
+
+def _is_per_channel(value):
+    """Whether a fixed value is the same at all places of a map."""
+    if isinstance(value, Tensor):
+        return value.dim() == 0 or (value.dim() in (3, 4) and tuple(value.shape[-2:]) == (1, 1))
+    return isinstance(value, (int, float))
+
+
+def _is_padding(layer):
+    """Whether a layer adds a constant margin to maps, and cuts nothing off."""
+    return isinstance(layer, nn.ConstantPad2d) and min(layer.padding) >= 0
 
 
 def _is_plain(layer):

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from tqdm.auto import tqdm
 
-from course_utils._devices import computed_there
-from course_utils._networks import evaluating
+from course_utils._filters import gaussian_blur
+from course_utils._networks import Ready, evaluating, looks_inside, network_of
+from course_utils.errors import unknown_name
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 """(output before (1, ...), outputs after (N, ...)) -> how much fell for each of the N, (N,)."""
@@ -31,7 +31,7 @@ Measure = Callable[[Tensor, Tensor], Tensor]
 
 FILLS = ("grey", "black", "noise", "blur")
 GREY = (0.45, 0.45, 0.45)
-"""The mean colour of the course's training pictures."""
+"""A middle grey, which course networks see as zero: their pictures are normalized around it."""
 
 
 def fill(
@@ -39,7 +39,7 @@ def fill(
 ) -> Tensor:
     """What to cover a picture (3, H, W) in [0, 1] with -> a picture of the same shape.
 
-    kind:  "grey", the mean colour; "black"; "noise", uniform and independent for each value, from
+    kind:  "grey", a middle grey; "black"; "noise", uniform and independent for each value, from
            `seed`; or "blur", the picture itself, blurred with a Gaussian of `sigma` pixels
     """
     if picture.dim() != 3:
@@ -52,20 +52,8 @@ def fill(
         generator = torch.Generator().manual_seed(seed)
         return torch.rand(picture.shape, generator=generator).to(picture)
     if kind == "blur":
-        return _blurred(picture, sigma)
-    raise ValueError(f"There is no fill {kind!r}; there are: {', '.join(FILLS)}.")
-
-
-def _blurred(picture, sigma):
-    """Gaussian blur, one axis after the other; the border is continued by its own pixels."""
-    radius = math.ceil(3 * sigma)
-    offsets = torch.arange(-radius, radius + 1).to(picture)
-    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).expand(len(picture), 1, 1, -1)
-    for _ in range(2):
-        wide = functional.pad(picture[None], (radius, radius, 0, 0), mode="replicate")
-        picture = functional.conv2d(wide, kernel, groups=len(picture))[0].transpose(1, 2)
-    return picture.contiguous()
+        return gaussian_blur(picture[None], sigma)[0]
+    raise ValueError(unknown_name("fill", kind, FILLS))
 
 
 # ---------------------------------------------------------------------------- windows
@@ -125,9 +113,9 @@ def margin_drop(target: int, rival: int | None = None) -> Measure:
     def margin(scores):
         if rival is not None:
             return _of_class(scores, target) - _of_class(scores, rival)
-        own, others = _of_class(scores, target), scores.clone()
+        others = scores.clone()
         others[:, target] = -torch.inf
-        return own - others.amax(1)
+        return _of_class(scores, target) - others.amax(1)
 
     return lambda before, after: margin(before) - margin(after)
 
@@ -168,18 +156,16 @@ def occluded_outputs(
     Only one batch of copies exists at any moment, however many windows there are. Small batches
     are faster on a CPU, because their feature maps fit into its cache.
     """
+    model = network_of(model)
+    network = Ready(model)
     for part in places.split(batch):
-        yield _outputs(model, occluded(x, replacement, part))
+        # Only while the model runs, for whoever takes these outputs may do anything in between.
+        with torch.no_grad(), evaluating(model):
+            outputs = network(occluded(x, replacement, part))
+        yield outputs
 
 
-@torch.no_grad()
-def _outputs(model, x):
-    """Without gradients and in eval mode, both only while the model runs."""
-    with evaluating(model):
-        return model(x)
-
-
-@computed_there
+@looks_inside
 def drops(
     model: nn.Module,
     x: Tensor,
@@ -196,14 +182,21 @@ def drops(
     Raises ValueError for inputs that do not fit together and for NaN.
     """
     _check_inputs(x, replacement)
-    with torch.no_grad(), evaluating(model):
-        before = model(x)
-    values, size = [], () if batch is None else (batch,)
+    with torch.no_grad():
+        before = Ready(model)(x)
+    size = {} if batch is None else {"batch": batch}
+    values = []
     with tqdm(total=len(places), disable=not progress, desc="occlusion", unit="patch") as bar:
-        for after in outputs(model, x, replacement, places, *size):
+        for after in outputs(model, x, replacement, places, **size):
             values.append(_measured(measure, before, after))
             bar.update(len(after))
-    return torch.cat(values)
+    values = torch.cat(values)
+    if len(values) != len(places):
+        raise ValueError(
+            f"The network returned {len(values)} outputs for {len(places)} pictures: it doesn't"
+            " treat the pictures of a batch one by one."
+        )
+    return values
 
 
 def _measured(measure, before, after):
@@ -223,7 +216,7 @@ def _check_inputs(x, replacement):
         )
 
 
-def to_map(values: Tensor, places: Tensor, height: int, width: int) -> Tensor:
+def mean_of_windows(values: Tensor, places: Tensor, height: int, width: int) -> Tensor:
     """Values (N,) of windows (N, 4) -> (H, W): each pixel the mean over the windows on it.
 
     The sums are taken in double precision, so that their order does not matter.
@@ -236,6 +229,7 @@ def to_map(values: Tensor, places: Tensor, height: int, width: int) -> Tensor:
     return (total / count).to(values.dtype)
 
 
+@looks_inside
 def occlusion_map(
     model: nn.Module,
     x: Tensor,
@@ -260,4 +254,4 @@ def occlusion_map(
     height, width = x.shape[2:]
     places = windows(height, width, patch, stride)
     values = drops(model, x, replacement, places, measure, batch, outputs, progress)
-    return to_map(values, places, height, width)
+    return mean_of_windows(values, places, height, width)

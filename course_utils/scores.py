@@ -26,9 +26,11 @@ from scipy import ndimage, stats
 from skimage.metrics import structural_similarity as skimage_similarity
 from torch import Tensor, nn
 
-from course_utils import cam, pictures
-from course_utils._networks import evaluating
+from course_utils import boxes, pictures
+from course_utils._forgetting import forget
+from course_utils._networks import Ready, class_indices, looks_inside, network_of
 from course_utils.classifiers import Classifier
+from course_utils.errors import unknown_name
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 """Where `box_accuracies` cuts maps, on the scale from their smallest value 0 to their largest 1."""
@@ -83,12 +85,13 @@ def box_accuracies(
     CVPR 2020, section 3.3. It is chosen with the masks in view: choose the threshold on other
     pictures if you want to know how well it will do.
     """
-    pairs = list(zip(heatmaps, map(cam.box_of_mask, masks), strict=True))
+    pairs = list(zip(heatmaps, map(boxes.box_of_mask, masks), strict=True))
     if not pairs:
         raise ValueError("There are no heatmaps to score.")
     return {
         threshold: sum(
-            cam.iou(cam.box_from_map(heatmap, threshold), box) >= least for heatmap, box in pairs
+            boxes.iou(boxes.box_from_map(heatmap, threshold), box) >= least
+            for heatmap, box in pairs
         )
         / len(pairs)
         for threshold in thresholds
@@ -163,6 +166,7 @@ def _refuse_nan(*heatmaps):
 # ---------------------------------------------------------------------------- taking away
 
 
+@looks_inside
 def deletion(
     model: nn.Module, x: Tensor, target: int, heatmap: Tensor, replacement: Tensor, steps: int = 32
 ) -> float:
@@ -179,6 +183,7 @@ def deletion(
     return _area(model, x, replacement, target, heatmap, steps)
 
 
+@looks_inside
 def insertion(
     model: nn.Module, x: Tensor, target: int, heatmap: Tensor, replacement: Tensor, steps: int = 32
 ) -> float:
@@ -207,11 +212,13 @@ def _area(model, before, after, target, heatmap, steps):
     rank[order] = torch.arange(len(order), device=order.device)
     counts = torch.linspace(0, len(order), steps + 1).round().long().tolist()
     rank = rank.reshape(heatmap.shape)
+    network = Ready(model)
     probabilities = []
-    with torch.no_grad(), evaluating(model):
+    with torch.no_grad():
         for count in counts:
-            mixed = torch.where(rank < count, after, before)
-            probabilities.append(model(mixed).softmax(1)[0, target].item())
+            scores = network.scores(torch.where(rank < count, after, before))
+            index = class_indices(target, scores)
+            probabilities.append(scores.softmax(1)[0, index[0]].item())
     places = torch.tensor(counts, dtype=torch.float64) / len(order)
     return torch.trapezoid(torch.tensor(probabilities, dtype=torch.float64), places).item()
 
@@ -219,12 +226,33 @@ def _area(model, before, after, target, heatmap, steps):
 # ---------------------------------------------------------------------------- two maps
 
 
-def rank_correlation(one: Tensor, other: Tensor) -> float:
-    """Spearman's rank correlation of two maps, in [-1, 1]; 0 if one of them is constant."""
+def rank_correlation(one: Tensor, other: Tensor, resolution: float = 0.0) -> float:
+    """Spearman's rank correlation of two maps, in [-1, 1]; 0 if one of them is constant.
+
+    resolution: a share of a map's largest absolute value, such as 1e-4. Each map is first rounded
+                to multiples of that, so that values which differ by less are ties.
+
+    A map in single precision is right to about 1e-6 of its largest value. Where it should be zero
+    it holds rounding noise, and without a resolution that noise is ranked like anything else: over
+    most of a picture the ranks are then the processor's.
+
+    Raises ValueError for NaN, and for a resolution below 0 or from 1 on.
+    """
     _refuse_nan(one, other)
+    if not 0 <= resolution < 1:
+        raise ValueError(f"The resolution must be at least 0 and less than 1, not {resolution}.")
+    one = _rounded(one, resolution)
+    other = _rounded(other, resolution)
     if one.max() == one.min() or other.max() == other.min():
         return 0.0
-    return float(stats.spearmanr(one.detach().flatten(), other.detach().flatten())[0])
+    return float(np.asarray(stats.spearmanr(one.flatten(), other.flatten()))[0])
+
+
+def _rounded(heatmap, resolution):
+    """The map in multiples of `resolution` times its largest absolute value; as it is for 0."""
+    heatmap = heatmap.detach().cpu().double()
+    unit = resolution * heatmap.abs().max()
+    return (heatmap / unit).round() if unit > 0 else heatmap
 
 
 def structural_similarity(one: Tensor, other: Tensor) -> float:
@@ -236,8 +264,14 @@ def structural_similarity(one: Tensor, other: Tensor) -> float:
     _refuse_nan(one, other)
     if one.max() == one.min() or other.max() == other.min():
         return 0.0
-    scaled = [((m - m.min()) / (m.max() - m.min())).detach().double().numpy() for m in (one, other)]
-    return float(skimage_similarity(*scaled, data_range=1.0))
+    similarity = skimage_similarity(_scaled(one), _scaled(other), data_range=1.0, full=False)
+    return float(np.asarray(similarity))
+
+
+def _scaled(heatmap):
+    """The map with its smallest value at 0 and its largest at 1, as an array."""
+    scaled = (heatmap - heatmap.min()) / (heatmap.max() - heatmap.min())
+    return scaled.detach().cpu().double().numpy()
 
 
 # ---------------------------------------------------------------------------- controls
@@ -271,12 +305,15 @@ def randomized(model: nn.Module, names: Sequence[str], seed: int = 0) -> Iterato
 
     Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018, section 3.1 (cascading).
     """
-    forgetful = copy.deepcopy(model)
+    forgetful = copy.deepcopy(network_of(model))
     for number, name in enumerate(names):
-        module = forgetful.get_submodule(name)
-        if not hasattr(module, "reset_parameters"):
-            raise ValueError(f"The module {name!r} has no weights of its own to draw anew.")
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(seed + number)
-            module.reset_parameters()
+        try:
+            forget(forgetful.get_submodule(name), seed + number)
+        except AttributeError:
+            known = [known for known, _ in forgetful.named_modules() if known]
+            raise ValueError(unknown_name("module", name, known)) from None
+        except ValueError:
+            raise ValueError(
+                f"The module {name!r} has no weights of its own to draw anew."
+            ) from None
         yield copy.deepcopy(forgetful)

@@ -17,8 +17,7 @@ Detectors Emerge in Deep Scene CNNs", ICLR 2015, section 3, do so for all units 
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence, Sized
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +25,9 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
-from course_utils._networks import evaluating
+from course_utils._networks import Ready, feature_maps, looks_inside, outputs_of
 
 BATCH = 16
 """Pictures at a time; on a CPU, more don't fit into its cache and are slower."""
@@ -79,6 +79,7 @@ class Found:
 # ---------------------------------------------------------------------------- the search
 
 
+@looks_inside
 def search(
     model: nn.Module,
     layer: nn.Module,
@@ -114,15 +115,14 @@ def search(
     _check(gallery, k, batch)
     marks = None if cache is None else _marks(model, layer, gallery, preprocess, k)
     state = None if cache is None else _load(Path(cache), marks)
-    peaks = _Peaks(model, layer, gallery, preprocess)
-    with evaluating(model):
-        if state is None:
-            state = _State.empty(peaks.medians(batch), min(k, len(gallery)))
-        try:
-            _pass(state, peaks, batch, progress, cache, marks)
-        finally:
-            if cache is not None:
-                _save(Path(cache), state, marks)
+    peaks = _Peaks(Ready(model), layer, gallery, preprocess)
+    if state is None:
+        state = _State.empty(peaks.medians(batch), min(k, len(gallery)))
+    try:
+        _pass(state, peaks, batch, progress, cache, marks)
+    finally:
+        if cache is not None:
+            _save(Path(cache), state, marks)
     return state.found()
 
 
@@ -137,9 +137,8 @@ def _check(gallery, k, batch):
 
 def _pass(state, peaks, batch, progress, cache, marks):
     """Goes on from where the state is, to the end of the gallery."""
-    from tqdm.auto import tqdm
-
-    total, saved = len(peaks.gallery), state.done
+    total = len(peaks.gallery)
+    saved = state.done
     bar = tqdm(
         total=total, initial=state.done, desc="searching", unit=" pictures", disable=not progress
     )
@@ -157,7 +156,7 @@ def _pass(state, peaks, batch, progress, cache, marks):
 class _Peaks:
     """The maxima of a layer's maps, for pictures of a gallery."""
 
-    model: nn.Module
+    network: Ready
     layer: nn.Module
     gallery: Sequence
     preprocess: Callable
@@ -165,11 +164,9 @@ class _Peaks:
     def of(self, indices):
         """Values, rows and columns of the maxima, each (N, C)."""
         x = self.preprocess(torch.stack([_picture(self.gallery[i]) for i in indices]))
-        # convolutions run up to three times faster in this order of memory
-        x = x.contiguous(memory_format=torch.channels_last)
-        with torch.no_grad(), _outputs(self.layer) as kept:
-            self.model(x)
-        values, rows, columns = channel_peaks(_checked_maps(kept))
+        with torch.no_grad(), outputs_of(self.layer) as outputs:
+            self.network(x)
+        values, rows, columns = channel_peaks(feature_maps(outputs[-1], x, "A search"))
         wrong = (~values.isfinite()).any(1).nonzero()
         if len(wrong):
             raise ValueError(
@@ -193,31 +190,6 @@ def channel_peaks(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     values, places = maps.detach().cpu().flatten(2).max(dim=2)
     return values, places // maps.shape[3], places % maps.shape[3]
-
-
-@contextmanager
-def _outputs(layer) -> Iterator[list]:
-    """A list that receives what the layer returns, while this lasts."""
-    kept = []
-    handle = layer.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
-    try:
-        yield kept
-    finally:
-        handle.remove()
-
-
-def _checked_maps(kept):
-    if not kept:
-        raise ValueError("The layer did not run: is it a layer of this model?")
-    maps = kept[-1]
-    if not isinstance(maps, Tensor):
-        raise ValueError(f"The layer returns a {type(maps).__name__}, not a feature map.")
-    if maps.dim() != 4 or maps.shape[2] * maps.shape[3] == 0:
-        raise ValueError(
-            f"The layer's output has the shape {tuple(maps.shape)}; a search needs feature maps"
-            " (N, C, h, w): choose a layer before the flattening."
-        )
-    return maps
 
 
 def _picture(item):
@@ -388,7 +360,8 @@ def receptive_crop(
             " positive, row and column not negative."
         )
     height, width = picture.shape[1:]
-    top, left = start + row * stride, start + column * stride
+    top = start + row * stride
+    left = start + column * stride
     if top >= height or left >= width or top + size <= 0 or left + size <= 0:
         raise ValueError(
             f"The unit at ({row}, {column}) sees nothing of a picture of {height} x {width} pixels:"

@@ -47,7 +47,8 @@ def _control(name, value):
     control = ipywidgets.interactive.widget_from_abbrev(value)
     if control is None:
         raise ValueError(f"{name}={value!r}: give a widget, a list, a range (low, high) or a bool.")
-    control.description = control.description or name
+    if not getattr(control, "description", name):
+        control.set_trait("description", name)
     return control
 
 

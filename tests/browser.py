@@ -1,13 +1,12 @@
 """A headless Chromium for tests, driven over its DevTools protocol."""
 
-import contextlib
 import json
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from waiting import HANG, wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -30,8 +29,12 @@ class Browser:
         self.process = subprocess.Popen(
             [CHROMIUM, *flags, "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        port = wait_for(lambda: (self.folder / "DevToolsActivePort").read_text().split()[0], 30)
-        self.socket = websocket.create_connection(_page_address(port), timeout=60)
+        try:
+            port = wait_for(lambda: (self.folder / "DevToolsActivePort").read_text().split()[0])
+            self.socket = websocket.create_connection(_page_address(port), timeout=HANG)
+        except BaseException:
+            self._end()
+            raise
         for domain in ("Page", "Runtime", "Network"):
             self.call(f"{domain}.enable")
         screen = {"width": 1280, "height": 720, "deviceScaleFactor": 1, "mobile": False}
@@ -40,6 +43,9 @@ class Browser:
 
     def __exit__(self, *_error):
         self.socket.close()
+        self._end()
+
+    def _end(self):
         self.process.kill()
         self.process.wait()
 
@@ -58,11 +64,12 @@ class Browser:
                     raise RuntimeError(message["error"]["message"])
                 return message["result"]
 
-    def open(self, address, ready="document.readyState == 'complete'", seconds=60):
+    def open(self, address, ready="document.readyState == 'complete'"):
         """Opens a page, and waits until the expression `ready` is true there."""
         self.requests.clear()
+        self.evaluate("window.left = true")
         self.call("Page.navigate", url=str(address))
-        wait_for(lambda: self.evaluate(ready) or None, seconds)
+        self.wait(f"window.left === undefined && ({ready})")
 
     def evaluate(self, expression):
         """The value of a JavaScript expression, which may be a promise."""
@@ -72,9 +79,9 @@ class Browser:
             raise RuntimeError(str(answer["exceptionDetails"])[:500])
         return answer["result"].get("value")
 
-    def wait(self, expression, seconds=60):
+    def wait(self, expression):
         """Waits until a JavaScript expression is true -> its value."""
-        return wait_for(lambda: self.evaluate(expression) or None, seconds)
+        return wait_for(lambda: self.evaluate(expression) or None)
 
     def click(self, selector):
         """Clicks into the middle of the first element that a CSS selector finds."""
@@ -96,9 +103,8 @@ class Browser:
         self.call("Page.setInterceptFileChooserDialog", enabled=True)
         self.chosen.clear()
         self.click(selector)
-        self.wait("true") if self.chosen else self.wait("new Promise(r => setTimeout(r, 500, 1))")
-        node = self.chosen[-1]
-        self.call("DOM.setFileInputFiles", files=[str(file)], backendNodeId=node)
+        wait_for(lambda: self.evaluate("true") and (self.chosen or None))  # it collects events
+        self.call("DOM.setFileInputFiles", files=[str(file)], backendNodeId=self.chosen[-1])
 
     def screenshot(self, file):
         """Writes what is seen as PNG."""
@@ -124,18 +130,6 @@ class Browser:
 def _page_address(port):
     import urllib.request
 
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=20) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=HANG) as answer:
         pages = json.loads(answer.read())
     return next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
-
-
-def wait_for(question, seconds):
-    """The first answer that is not None; errors count as no answer yet."""
-    end, last = time.monotonic() + seconds, None
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError, RuntimeError, IndexError, KeyError):
-            last = question()
-            if last is not None:
-                return last
-        time.sleep(0.1)
-    raise TimeoutError(f"Nothing after {seconds} seconds.")

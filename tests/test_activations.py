@@ -106,3 +106,16 @@ def test_oblong_layers_are_refused():
         receptive_fields({"conv": nn.Conv2d(3, 4, (3, 5))})
     with pytest.raises(ValueError, match="'conv' is not square"):
         receptive_fields({"conv": nn.Conv2d(3, 4, 3, padding="same")})
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.AdaptiveMaxPool2d(2), nn.AdaptiveAvgPool2d(2), nn.Upsample(scale_factor=2),
+        nn.ConvTranspose2d(4, 4, 2, stride=2), nn.PixelShuffle(2),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)  # fmt: skip
+def test_receptive_fields_end_where_the_rule_ends(layer):
+    layers = {"first": nn.Conv2d(3, 4, 3), "odd": layer, "last": nn.Conv2d(4, 4, 3)}
+    assert list(receptive_fields(layers)) == ["first"]

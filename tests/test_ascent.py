@@ -5,7 +5,8 @@ import torch
 from captum.attr import NeuronGradient, Saliency
 from torch import nn
 
-from course_utils.ascent import ascend, blurred, target_scores, total_variation
+from course_utils._filters import gaussian_blur
+from course_utils.ascent import ascend, target_scores, total_variation
 from course_utils.classifiers import PlainNet
 
 GREY, ONE = (0.5, 0.5, 0.5), (1.0, 1.0, 1.0)
@@ -97,10 +98,10 @@ def test_total_variation_counts_the_steps_between_neighbours():
 
 
 def test_blur_keeps_constants_and_sums_and_spreads_as_a_gaussian():
-    assert torch.allclose(blurred(torch.full((1, 3, 9, 7), 0.3), 1.5), torch.tensor(0.3))
+    assert torch.allclose(gaussian_blur(torch.full((1, 3, 9, 7), 0.3), 1.5), torch.tensor(0.3))
     point = torch.zeros(1, 1, 21, 21)
     point[..., 10, 10] = 1
-    spread = blurred(point, 1.5)[0, 0]
+    spread = gaussian_blur(point, 1.5)[0, 0]
     assert torch.isclose(spread.sum(), torch.tensor(1.0), atol=1e-5)
     distance = (torch.arange(21) - 10.0).square()
     assert torch.isclose((spread.sum(1) * distance).sum(), torch.tensor(1.5**2), rtol=0.02)
@@ -342,7 +343,7 @@ def test_a_gpu_gives_the_same_picture(network):
     ("targets", "layer", "message"),
     [
         (1, None, r"list of targets, such as \[3\]"),
-        ("12", None, "list of targets"),
+        ("12", None, "doesn't know that '12' is one of its classes"),
         ([], None, "no targets"),
         ([3], None, "classes are 0 to 2; there is no class 3"),
         ([-1], None, "classes are 0 to 2"),

@@ -129,6 +129,18 @@ def ends_everything(heatmap, factor):
             lambda heatmap, factor: (heatmap.requires_grad_() * 2).numpy(),
             "detach",
         ),
+        (lambda heatmap, factor: heatmap[heatmap > 0 & heatmap > 1], "brackets"),
+        (lambda heatmap, factor: heatmap / heatmap.amax(1), "keepdim=True"),
+        (lambda heatmap, factor: heatmap - heatmap.max(1), "`.values`"),
+        (lambda heatmap, factor: heatmap.max((0, 1)), "`amax`"),
+        (lambda heatmap, factor: heatmap - (1, 2), "make a tensor"),
+        (lambda heatmap, factor: (heatmap > 0).mean(), ".float()"),
+        (lambda heatmap, factor: heatmap.item(), "index missing"),
+        (lambda heatmap, factor: heatmap @ heatmap.T.double(), "float64"),
+        (lambda heatmap, factor: heatmap.view(2, 2), "how many values"),
+        (lambda heatmap, factor: heatmap.expand(3, -1, -1)[heatmap > 0], "`[:, mask]`"),
+        (lambda heatmap, factor: [][0], "perhaps empty"),
+        (lambda heatmap, factor: (lambda layer: layer)(1, 2, 3), "layer, inputs, output"),
     ],
 )
 def test_likely_causes(answer, words):
@@ -152,7 +164,7 @@ def test_none_asks_for_the_return():
         (lambda m, f: (m * f).int(), "wrong dtype", "torch.int32; expected torch.float32"),
         (lambda m, f: (m * f).to("meta"), "wrong device", "meta; expected cpu"),
         (lambda m, f: m * float("nan"), "NaN", "35 of 35 values"),
-        (lambda m, f: m * f + 0.5 * (m == m.max()), "wrong values", "1 wrong values of 35"),
+        (lambda m, f: m * f + 0.5 * (m == m.max()), "wrong values", "1 wrong value of 35"),
     ],
 )
 def test_what_is_wrong_with_the_answer(answer, kind, words):
@@ -164,6 +176,43 @@ def test_a_known_mistake_gets_its_hint():
     feedback = scaled.review(lambda heatmap, factor: factor + heatmap)
     assert feedback.kind == "known mistake"
     assert feedback.message == "You added the factor; multiply by it."
+
+
+@check(points=1, probes=lambda random: [(torch.randn(4, 6),), (torch.randn(5, 3),)])
+def ends(values):
+    """The lowest and the highest of each row."""
+    return values.amin(1), values.amax(1)
+
+
+def test_a_dict_is_no_tuple():
+    feedback = ends.review(lambda values: {"low": values.amin(1), "high": values.amax(1)})
+    assert (feedback.kind, feedback.points) == ("wrong type", 0)
+
+
+def test_the_items_of_a_tuple_are_no_rows():
+    message = ends.review(lambda values: (values.amin(1), values.mean(1))).message
+    assert "Item 2" in message and "axis 0" not in message
+
+
+def test_signs_that_are_wrong_in_some_calls_are_told():
+    message = scaled.review(lambda heatmap, factor: heatmap * factor * (-1) ** int(factor)).message
+    assert "in some calls the sign" in message
+
+
+@check(points=1, probes=lambda random: [(nn.Linear(4, 3), torch.randn(1, 4), n) for n in (0, 2)])
+def score_of(model, x, target):
+    """The score of a class."""
+    return model(x)[0, target].item()
+
+
+def test_all_scores_in_place_of_one_are_told():
+    feedback = score_of.review(lambda model, x, target: model(x).sum().item())
+    assert "scores of all classes" in feedback.message
+
+
+def test_an_operation_that_torch_lacks_is_no_empty_answer():
+    feedback = scaled.review(lambda heatmap, factor: heatmap & heatmap)
+    assert feedback.kind == "raised"
 
 
 def test_changing_the_input_is_noticed_and_names_it():
@@ -233,6 +282,7 @@ def test_a_result_instead_of_a_function():
         (1.0, torch.tensor(1.0)),
         (1.0, 1),
         (3, np.int64(3)),
+        (3, 3.0),
         (True, np.True_),
         ((1.0, 2.0), [1.0, 2.0]),
         (torch.ones(3), torch.ones(3, dtype=torch.float64)),
@@ -254,7 +304,8 @@ def test_answers_that_agree(expected, got):
     [
         (1.0, 1.001, "values"),
         (1.0, float("nan"), "NaN"),
-        (3, 3.0, "type"),
+        (3, 3.5, "values"),
+        (20_000, 20_001, "values"),
         (True, 1, "type"),
         ((1.0, 2.0), (1.0,), "shape"),
         ((1.0, torch.ones(2)), (1.0, torch.zeros(2)), "values"),

@@ -22,7 +22,6 @@ FAILING = {
     "raises": "1 / 0",
     "leaves": "import sys; sys.exit(0)",
     "dies": "import os; os._exit(0)",
-    "hangs": "import time; time.sleep(60)",
     "syntax": "for for",
     "wrong": WRONG,
 }
@@ -67,10 +66,10 @@ def finished(tmp_path_factory):
     add_check(folder / "wrong.ipynb", "swap", 2)
     command = [sys.executable, "-m", "course_utils.classroom.command", "run"]
     command += [str(path) for path in sorted(folder.glob("*.ipynb"))]
-    command += ["-p", "SIZE", "64", "-p", "NAME", "coffee", "--timeout", "8", "--jobs", "3"]
+    command += ["-p", "SIZE", "64", "-p", "NAME", "coffee", "--jobs", "3"]
     out = folder / "out"
     process = subprocess.run(
-        [*command, "--out", str(out)], cwd=folder, capture_output=True, text=True, timeout=300
+        [*command, "--out", str(out)], cwd=folder, capture_output=True, text=True
     )
     return process, out
 
@@ -104,7 +103,6 @@ def test_notebooks_that_work(finished, name):
         ("raises", r"code cell 2 \(1 / 0\) raised ZeroDivisionError: division by zero"),
         ("leaves", r"code cell 2 \(import sys; sys.exit\(0\)\) raised SystemExit: 0"),
         ("dies", r"code cell 2 \(import os; os._exit\(0\)\) killed its kernel"),
-        ("hangs", r"code cell 2 \(import time; time.sleep\(60\)\) took more than 8 s"),
         ("syntax", r"code cell 2 \(for for\) raised SyntaxError: .+"),
         ("wrong", r"code cell 2 \(from course_utils.+\) raised CheckFailed: ✗ swap: .+"),
     ],
@@ -116,7 +114,7 @@ def test_the_failing_cell_is_named(finished, name, failure):
 def test_the_exit_status_and_the_count(finished):
     process, _ = finished
     assert process.returncode == 1
-    assert "5 of 11 notebooks ran to the end" in process.stdout
+    assert "5 of 10 notebooks ran to the end" in process.stdout
 
 
 def test_the_table_counts_passed_checks(finished):
@@ -136,16 +134,29 @@ def test_executed_notebooks_and_html_are_written(finished):
     assert {"text/plain": "42"} in [output.get("data") for output in outputs]
 
 
-def test_a_run_without_failures_exits_with_0(tmp_path, monkeypatch, capfd):
+@pytest.fixture
+def lenient(monkeypatch):
+    """What a run would set is set already, and a check that fails is no error."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
     monkeypatch.setenv("COURSE_STRICT", "0")
+
+
+def test_a_run_without_failures_exits_with_0(tmp_path, lenient, capfd):
     notebook = write_notebook(tmp_path / "lenient.ipynb", "print('hello')", WRONG)
     add_check(notebook, "swap", 2)
     assert main(["run", str(notebook), "--out", str(tmp_path / "out")]) == 0
     told = capfd.readouterr().out
     assert "1 of 1 notebooks ran to the end" in told
     assert re.search(r"^lenient +2 +0/1 .+ok$", told, re.MULTILINE), told
+
+
+def test_a_cell_that_takes_too_long_is_named(tmp_path, lenient, capfd):
+    notebook = write_notebook(tmp_path / "hangs.ipynb", "import time; time.sleep(10**6)")
+    command = ["run", str(notebook), "--timeout", "2", "--out", str(tmp_path / "out")]
+    assert main(command) == 1
+    told = capfd.readouterr().out
+    assert "code cell 1 (import time; time.sleep(10**6)) took more than 2 s" in told
 
 
 def test_a_killed_job_is_a_failure_of_its_notebook(tmp_path):

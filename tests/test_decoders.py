@@ -106,7 +106,7 @@ def test_unknown_ways_up_and_names_are_refused():
         Segmenter(features(), "bilinear")
     with pytest.raises(ValueError, match="'transposed_3', 'transposed_4' and 'upsample'"):
         Generator("nearest")
-    with pytest.raises(ValueError, match="There are: generator_transposed_3"):
+    with pytest.raises(ValueError, match="there are: generator_transposed_3"):
         decoders.load("generator")
 
 

@@ -4,15 +4,16 @@ import hashlib
 import io
 import socket
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import HANG
 
-from course_utils import _downloads, article
-from course_utils.pictures import DataError, open_picture
+from course_utils import _downloads, photos
+from course_utils.errors import DataError
+from course_utils.pictures import open_picture
 
 
 def a_jpeg():
@@ -27,6 +28,10 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     content, mood, requests = b"", "good", 0
 
+    def __init__(self, address):
+        super().__init__(address, Handler)
+        self.patience_ended = threading.Event()
+
     @property
     def address(self):
         return f"http://127.0.0.1:{self.server_address[1]}/test_images"
@@ -40,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         server.requests += 1
         if server.mood == "slow":
-            time.sleep(3)
+            server.patience_ended.wait(HANG)
         if server.mood == "404":
             self.send_error(404)
             return
@@ -56,14 +61,15 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    with Server(("127.0.0.1", 0), Handler) as running:
+    with Server(("127.0.0.1", 0)) as running:
         running.content = a_jpeg()
         threading.Thread(target=running.serve_forever, daemon=True).start()
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         monkeypatch.setattr(_downloads, "cache_folder", lambda: tmp_path / "cache")
-        monkeypatch.setattr(article, "ADDRESS", running.address)
-        monkeypatch.setitem(article.SHA256, "zebra", hashlib.sha256(running.content).hexdigest())
+        monkeypatch.setattr(photos, "ADDRESS", running.address)
+        monkeypatch.setitem(photos.SHA256, "zebra", hashlib.sha256(running.content).hexdigest())
         yield running
+        running.patience_ended.set()
         running.shutdown()
 
 
@@ -96,19 +102,19 @@ def test_a_kept_file_that_was_damaged_is_fetched_again(server, tmp_path):
 @pytest.mark.parametrize(
     ("mood", "reason"),
     [
-        ("corrupt", "is damaged or another file"),
+        ("corrupt", "came damaged, or as another file"),
         ("truncated", "the connection broke off"),
         ("404", "the server answers 404 Not Found"),
         ("slow", "the server is silent"),
     ],
 )
 def test_a_bad_server_is_named_and_nothing_is_kept(server, tmp_path, monkeypatch, mood, reason):
-    monkeypatch.setattr(_downloads, "TIMEOUT", 0.5)
+    monkeypatch.setattr(_downloads, "TIMEOUT", 0.5 if mood == "slow" else HANG)
     server.mood = mood
     with pytest.raises(DataError, match=reason) as error:
         open_picture("article:zebra")
     message, folder = str(error.value), tmp_path / "cache" / "article"
-    assert f"Download {server.address}/zebra.jpg and put it into {folder}." in message
+    assert f"download {server.address}/zebra.jpg and put it into {folder}." in message
     assert "chelsea, coffee and rocket" in message
     assert "\n" not in message
     assert kept(tmp_path) == []
@@ -117,7 +123,7 @@ def test_a_bad_server_is_named_and_nothing_is_kept(server, tmp_path, monkeypatch
 def test_without_a_network(server, tmp_path, monkeypatch):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(article, "ADDRESS", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        monkeypatch.setattr(photos, "ADDRESS", f"http://127.0.0.1:{unused.getsockname()[1]}")
         with pytest.raises(DataError, match=r"zebra\.jpg can't be downloaded here \(no connection"):
             open_picture("article:zebra")
     assert kept(tmp_path) == []
@@ -137,9 +143,9 @@ def test_other_names_list_the_four():
 
 
 def test_addresses_and_sums_are_those_of_one_commit():
-    assert article.ADDRESS.startswith("https://raw.githubusercontent.com/gsurma/cnn_explainer/")
-    assert article.COMMIT in article.ADDRESS and len(article.COMMIT) == 40
-    assert all(len(bytes.fromhex(value)) == 32 for value in article.SHA256.values())
+    assert photos.ADDRESS.startswith("https://raw.githubusercontent.com/gsurma/cnn_explainer/")
+    assert photos.COMMIT in photos.ADDRESS and len(photos.COMMIT) == 40
+    assert all(len(bytes.fromhex(value)) == 32 for value in photos.SHA256.values())
 
 
 def test_the_cache_is_the_systems(tmp_path, monkeypatch):

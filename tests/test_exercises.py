@@ -2,11 +2,15 @@
 
 import ast
 import inspect
+import pickle
+import pickletools
 import random as python_random
+import re
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from course_utils.exercises import all_checks
 from course_utils.exercises.engine.calls import call_on_probes, make_probes
@@ -108,18 +112,49 @@ def test_a_right_answer_for_one_call_alone_fails(check):
     assert not feedback.passed
 
 
+@every_exercise
+def test_probes_reach_the_sandbox_where_the_references_are_missing(check):
+    """They travel there as a pickle, which names the modules of all classes in it."""
+    content = pickle.dumps(make_probes(check.probes, SEED))
+    texts = {
+        argument for _, argument, _ in pickletools.genops(content) if isinstance(argument, str)
+    }
+    named = {text for text in texts if text.startswith("course_utils.exercises")}
+    assert named <= {"course_utils.exercises.engine.probes"}
+
+
 def test_the_order_of_the_checks_does_not_matter():
     def verdicts(order):
         found = {}
         for name in order:
             check = CHECKS[name]
-            answers = [check.reference, *(mistake.function for mistake in check.mistakes)]
+            answers = (check.reference, check.mistakes[0].function)
             found[name] = [str(check.review(answer)) for answer in answers]
             torch.rand(3), np.random.rand(), python_random.random()
         return found
 
     names = list(CHECKS)
     assert verdicts(names) == verdicts(names[::-1])
+
+
+def _requires_grad(argument):
+    if isinstance(argument, (list, tuple)):
+        return any(_requires_grad(item) for item in argument)
+    if isinstance(argument, nn.Module):
+        return any(parameter.requires_grad for parameter in argument.parameters())
+    return isinstance(argument, torch.Tensor) and argument.requires_grad
+
+
+@every_exercise
+def test_what_is_asked_for_beyond_the_values_stands_in_the_docstring(check):
+    """Where an answer with a graph, without one, or of floats is refused."""
+    text = inspect.getdoc(check.reference)
+    if check.integers:
+        assert re.search(r"integer|whole number|count", text)
+    if check.graph == "same" and _requires_grad(make_probes(check.probes, SEED)):
+        hangs_in_one = any(outcome.in_graph for outcome in check.expected(SEED))
+        words = r"differentiated|climb" if hangs_in_one else r"graph|gradient|number|float"
+        assert re.search(words, text)
 
 
 @every_exercise

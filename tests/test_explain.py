@@ -1,15 +1,29 @@
 """`course explain`: a page with answers, maps and trust, for any network and picture."""
 
+import base64
+import io
 import re
+import subprocess
+import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from browser import Browser, needs_browser
 from PIL import Image
 
 from course_utils import trial
 from course_utils.classifiers import Preprocess, load, wrap
 from course_utils.classroom.command import main
-from course_utils.classroom.explain import explain
+from course_utils.classroom.explain import (
+    CONTROLS,
+    METHODS,
+    Trust,
+    _method,
+    explain,
+    network_for,
+)
 
 NETWORK = """
 import torch
@@ -25,15 +39,111 @@ classifier = wrap(model, ["left_side", "right <b>", "middle"], Preprocess(64))
 """
 
 
-def test_a_page_for_a_picture_of_the_course(tmp_path):
-    page = explain("chelsea", tmp_path / "new" / "page.html").read_text()
-    assert len(re.findall(r"<img ", page)) == 1 + 2 * (len(trial.METHODS) + 2)
-    assert len(re.findall(r'<img [^>]*alt="[^"]{10,}"', page)) == page.count("<img ")
+@pytest.fixture(scope="module")
+def render_page(tmp_path_factory):
+    """The page about a render, by the network that knows such renders."""
+    out = tmp_path_factory.mktemp("pages") / "new" / "page.html"
+    return explain("look_alikes/test/zebra/20003", out).read_text()
+
+
+def test_a_page_for_a_picture_of_the_course(render_page):
+    page = render_page
+    images = re.findall(r"<img [^>]*>", page)
+    assert len(images) == 2 + 2 * (len(trial.METHODS) + 2) + 1  # the last one is for enlarging
+    assert all(re.search(r'alt="[^"]{10,}"', image) for image in images[:-1])
     assert "http" not in page and "{{" not in page
     classes = load("look_alikes").classes
-    assert sum(f"<td>{label.replace('_', ' ')}</td>" in page for label in classes) == 5
-    for name in trial.METHODS:
-        assert f"<tr><td>{name}</td><td>0." in page
+    assert sum(f'row">{label.replace("_", " ")}</th>' in page for label in classes) == 5
+    rows = re.findall(r'<th scope="row">([^<]*)</th><td>[01]\.\d\d</td>', page)
+    assert rows == [name.replace(", ", " (") + ")" * ("," in name) for name in trial.METHODS]
+    assert "seen by look_alikes" in page and "It knows 10 classes and no others: basketball" in page
+    assert "rendered, not on photographs" in page and "128 x 128" in page
+
+
+def test_every_method_leads_to_its_notebook(render_page):
+    links = re.findall(r'<a href="([^"]*)">Notebook \d+</a>', render_page)
+    assert len(links) == len(trial.METHODS) + 2
+    assert all(re.search(r"/\d\d_\w+\.(ipynb|html)$", link) for link in links)
+    for name in [*trial.METHODS, *CONTROLS]:
+        assert name in METHODS
+
+
+@needs_browser
+def test_the_page_fits_any_screen_and_enlarges_its_maps(render_page, tmp_path):
+    file = tmp_path / "page.html"
+    file.write_text(render_page)
+    with Browser(tmp_path / "browser") as browser:
+        for width in (390, 1280):
+            screen = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+            browser.call("Emulation.setDeviceMetricsOverride", **screen)
+            browser.open(file.as_uri())
+            assert browser.evaluate("document.documentElement.scrollWidth") == width
+            assert browser.evaluate("document.querySelector('.pair img').width") >= 150
+        assert [r for r in browser.requests if not r.startswith(("data:", "file:"))] == []
+        browser.click(".pair button")
+        assert browser.evaluate("document.querySelector('dialog').open")
+        assert browser.evaluate("document.querySelector('dialog img').width") > 400
+        browser.press("Escape", 27)
+        browser.wait("!document.querySelector('dialog').open")
+
+
+METHOD = ["saliency"]
+
+
+def test_photographs_go_to_the_network_that_knows_photographs(tmp_path):
+    page = explain("rocket", tmp_path / "p.html", methods=METHOD).read_text()
+    assert "rocket, seen by imagenet" in page and "missile" in page
+    assert "1000 classes" in page and "photographs of ImageNet" in page
+    assert "nothing but the square of 427 x 427 pixels" in page
+    assert 'role="note"' not in page
+    assert network_for("tank_yard/test/tank/3") == "tank_fair"
+    assert network_for("holiday/look_alikes.jpg") == "imagenet"
+
+
+def test_a_guess_and_the_wrong_kind_of_picture_are_told(tmp_path):
+    grey = tmp_path / "grey.png"
+    Image.new("RGB", (64, 80), (120, 130, 120)).save(grey)
+    page = explain(str(grey), tmp_path / "p.html", methods=METHOD).read_text()
+    assert "Nothing is likely" in page
+    page = explain("chelsea", tmp_path / "p.html", "look_alikes", METHOD).read_text()
+    assert "look_alikes has never seen a photograph" in page
+
+
+def test_both_classes_share_one_scale():
+    network = load("look_alikes")
+    maps = torch.stack([torch.full((8, 8), 0.5), torch.full((8, 8), 2.0)])
+    trust = Trust(trial.load_record())
+    shown = _method("saliency", torch.zeros(3, 8, 8), maps, network.classes[:2], trust, Path("p"))
+    assert shown["largest"] == "2"
+    dim, bright = (shown["maps"][n]["image"] for n in range(2))
+    assert dim != bright and _brightness(dim) < _brightness(bright)
+
+
+def _brightness(address):
+    content = base64.b64decode(address.partition(",")[2])
+    return np.asarray(Image.open(io.BytesIO(content))).mean()
+
+
+def test_a_method_that_fails_is_left_out_and_the_others_stay(tmp_path, monkeypatch):
+    def fail(_question):
+        raise RuntimeError("no memory\nat all")
+
+    monkeypatch.setitem(trial.EVERYTHING, "saliency", fail)
+    monkeypatch.setitem(trial.EVERYTHING, "edges", lambda q: torch.full((2, 128, 128), torch.nan))
+    page = explain(
+        "look_alikes/test/dog/20001", tmp_path / "p.html", methods=["saliency", "Grad-CAM"]
+    )
+    page = page.read_text()
+    assert "Left out: saliency. no memory</p>" in page
+    assert "Left out: edges. Its map holds NaN" in page
+    assert page.count('class="pair"') == 2
+
+
+def test_a_method_that_was_not_measured_is_no_reason_to_fail(tmp_path, monkeypatch):
+    monkeypatch.setitem(trial.METHODS, "LIME", trial.METHODS["saliency"])
+    monkeypatch.setitem(trial.EVERYTHING, "LIME", trial.METHODS["saliency"])
+    page = explain("look_alikes/test/dog/20001", tmp_path / "p.html", methods=["LIME"]).read_text()
+    assert "Trust: not measured." in page and "<td>-</td>" in page
 
 
 def test_some_methods_and_a_network_of_ones_own(tmp_path):
@@ -42,16 +152,17 @@ def test_some_methods_and_a_network_of_ones_own(tmp_path):
     Image.effect_noise((90, 70), 80).convert("RGB").save(picture)
     methods = ["saliency", "Grad-CAM", "occlusion, grey"]
     page = explain(str(picture), tmp_path / "p.html", str(tmp_path / "own.py"), methods).read_text()
-    assert page.count("<figure") == 2 * (3 + 2) and "photo.png, seen by own" in page
+    assert page.count('class="pair"') == 3 + 2 and "photo.png, seen by own" in page
+    assert "It knows 3 classes and no others: left side, right &lt;b&gt;, middle." in page
     assert "right <b>" not in page
 
 
 def test_what_a_network_has_no_map_for_is_left_out_with_the_reason(tmp_path):
     (tmp_path / "own.py").write_text(NETWORK.replace("nn.ReLU()", "nn.GELU()"))
     page = explain("chelsea", tmp_path / "p.html", str(tmp_path / "own.py")).read_text()
-    assert page.count("<figure") == 2 * (len(trial.METHODS) - 2 + 2)
+    assert page.count('class="pair"') == len(trial.METHODS) - 2 + 2
     assert "Left out: guided backprop. No ReLU ran" in page and "Left out: deconvnet." in page
-    assert "<tr><td>guided backprop</td>" not in page and "<tr><td>Grad-CAM</td>" in page
+    assert ">guided backprop</th>" not in page and ">Grad-CAM</th>" in page
 
 
 @pytest.mark.parametrize(
@@ -65,6 +176,22 @@ def test_what_a_network_has_no_map_for_is_left_out_with_the_reason(tmp_path):
 def test_what_is_wrong_is_said_in_a_sentence(tmp_path, capsys, arguments, said):
     assert main(["explain", *arguments, "--out", str(tmp_path / "p.html")]) == 2
     assert said in capsys.readouterr().err and not (tmp_path / "p.html").exists()
+
+
+def test_a_missing_file_is_noticed_before_anything_slow_is_imported(tmp_path):
+    code = "import sys; from course_utils.classroom.command import main; main(sys.argv[1:])"
+    code += "; print('torch' in sys.modules)"
+    command = [sys.executable, "-c", code, "explain", str(tmp_path / "nowhere.jpg")]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.stdout == "False\n" and "There is no picture" in result.stderr
+
+
+def test_a_place_that_can_not_be_written_is_a_sentence(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    out = str(tmp_path / "file" / "page.html")
+    arguments = ["explain", "look_alikes/test/dog/20001", "--methods", "saliency", "--out", out]
+    assert main(arguments) == 2
+    assert "can't be written" in capsys.readouterr().err
 
 
 def test_the_last_maps_of_any_network():

@@ -37,7 +37,7 @@ STEM = "05_saliency"
 """Exercises that carry bad answers, and the one whose answer stays right."""
 
 FULL = {stem: sum(a_master.points.values()) for stem, a_master in MASTERS.items()}
-LIMITS = Limits(seconds=2, waiting=5, memory=1_500_000_000)
+LIMITS = Limits(seconds=2, waiting=15, memory=1_500_000_000)
 
 HAS_SANDBOX = shutil.which("bwrap") is not None and sys.platform == "linux"
 needs_sandbox = pytest.mark.skipif(not HAS_SANDBOX, reason="needs bubblewrap")
@@ -59,7 +59,7 @@ for fd in range(1, 60):
 
 BAD = {
     "infinite loop": ("while True:\n    pass", "computed for longer than 2 seconds"),
-    "sleeper": ("import time\ntime.sleep(10**6)", "not done after 5 seconds"),
+    "sleeper": ("import time\ntime.sleep(10**6)", "not done after 15 seconds"),
     "hog": ("import numpy\nreturn numpy.ones(10**12)", "Memory"),
     "slow hog": (
         "hoard = []\nwhile True:\n    hoard.append(bytearray(b'x') * 10**8)",
@@ -87,7 +87,7 @@ BAD = {
     "os_exit": ("import os\nos._exit(0)", "ended Python itself"),
     "sys_exit": ("import sys\nsys.exit(0)", "SystemExit"),
     "crasher": ("import ctypes\nctypes.string_at(0)", "ended Python itself"),
-    "killer": ("import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(9)", "stopped, twice"),
+    "killer": ("import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(60)", "stopped, twice"),
     "fork bomb": ("import os\nwhile True:\n    os.fork()", ""),
     "flood on all channels": (f"{TO_ALL_CHANNELS}\nos._exit(0)", ""),
     "reads its parent": ("return open(f'/proc/{os.getppid()}/mem', 'rb').read(9)", "ermission"),

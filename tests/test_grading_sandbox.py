@@ -20,7 +20,7 @@ from course_utils.classroom.grading import forked, frames, grade, sandbox, worke
 from course_utils.classroom.grading.records import GRADER_ERROR, Limits, Task
 from course_utils.classroom.grading.version import course_version
 
-LIMITS = Limits(seconds=2, waiting=5)
+LIMITS = Limits(seconds=2, waiting=15)
 BWRAP = shutil.which("bwrap")
 pytestmark = pytest.mark.skipif(
     BWRAP is None or sys.platform != "linux", reason="needs bubblewrap, on Linux"
@@ -305,7 +305,7 @@ def test_a_worker_that_breaks_is_replaced_once_and_then_told(monkeypatch):
 
 # ---------------------------------------------------------------------------- forks and frames
 
-BOUNDS = forked.Bounds(cpu=1, clock=3, bytes=1000)
+BOUNDS = forked.Bounds(cpu=1, clock=10, bytes=1000)
 
 
 @pytest.mark.parametrize(

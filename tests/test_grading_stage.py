@@ -88,7 +88,6 @@ def test_no_function_of_the_package_answers_an_exercise_where_it_is_graded():
                     if is_answer(function, check, arguments, expected.value):
                         found.setdefault(module, set()).add(function.__name__)
     hidden = {module: set(names) for module, names in stage.HIDDEN.items()}
-    del hidden["the_audit"]
     assert found == hidden
 
 

@@ -163,3 +163,23 @@ def test_the_ci_script_can_be_run():
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111
     subprocess.run(["bash", "-n", script], check=True)
+
+
+def test_what_the_package_imports_is_declared():
+    """Every third-party module that any file of the package imports belongs to a dependency."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = project["dependencies"] + project["optional-dependencies"]["grade"]
+    names = {re.split(r"[<>=!~ ;\[]", line)[0].lower().replace("-", "_") for line in declared}
+    called = {
+        "PIL": "pillow", "skimage": "scikit_image", "bs4": "beautifulsoup4", "IPython": "ipython"
+    }  # fmt: skip
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            modules = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                modules = [node.module]
+            for module in {name.split(".")[0] for name in modules}:
+                known = module in sys.stdlib_module_names or module == "course_utils"
+                assert known or called.get(module, module).lower() in names, (file.name, module)

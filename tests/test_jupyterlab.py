@@ -8,8 +8,9 @@ import urllib.request
 
 import nbformat
 import pytest
-from browser import Browser, needs_browser, wait_for
+from browser import Browser, needs_browser
 from PIL import Image
+from waiting import HANG, wait_for
 
 from course_utils.classroom import ROOT, find_notebooks
 from course_utils.classroom.grading import slicing
@@ -54,11 +55,11 @@ def lab(tmp_path_factory):
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        wait_for(lambda: urllib.request.urlopen(f"{address}/api", timeout=2).status, 60)
+        wait_for(lambda: urllib.request.urlopen(f"{address}/api", timeout=HANG).status)
         yield address
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(HANG)
 
 
 def take_the_focus(browser):
@@ -67,17 +68,21 @@ def take_the_focus(browser):
     return browser.evaluate("window.jupyterapp.shell.currentWidget !== null") or None
 
 
+PANEL = "window.jupyterapp.shell.currentWidget"
+KERNEL = f"{PANEL}.sessionContext.session?.kernel"
+CELLS = f"[...{PANEL}.content.model.cells]"
 FIGURES = "[...document.querySelectorAll('.jp-OutputArea img')]"
 LAST = f"{FIGURES}.at(-1)?.src"
+ERRORS = "document.querySelectorAll('[data-mime-type=\"application/vnd.jupyter.error\"]')"
 
 
 def run_all(browser):
-    """Runs all cells. A request before the kernel is ready is lost, so the caller repeats it."""
+    """Runs all cells once the kernel is ready, since an earlier request would be lost."""
+    connected = f"{KERNEL}?.connectionStatus == 'connected' && {KERNEL}.status == 'idle'"
+    browser.wait(f"{PANEL}.sessionContext.isReady && {connected}")
     browser.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    try:
-        return wait_for(lambda: browser.evaluate(f"{FIGURES}.length > 0") or None, 45)
-    except TimeoutError:
-        return None
+    browser.wait(f"{CELLS}.every(cell => cell.executionCount !== null)")
+    browser.wait(f"{KERNEL}.status == 'idle'")
 
 
 @needs_browser
@@ -86,23 +91,20 @@ def test_run_a_slider_and_an_upload(lab, tmp_path):
     Image.effect_noise((90, 70), 80).convert("RGB").save(picture)
     with Browser(tmp_path / "profile") as browser:
         browser.open(f"{lab}/lab/tree/short.ipynb", "!!window.jupyterapp")
-        browser.wait("document.querySelector('.jp-Notebook .jp-CodeCell') !== null", 60)
-        browser.wait(
-            "document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]') !== null"
-        )
-        wait_for(lambda: take_the_focus(browser), 60)
-        wait_for(lambda: run_all(browser), 400)
-        browser.wait("document.querySelector('.jupyter-button.widget-upload') !== null", 200)
-        errors = "document.querySelectorAll('[data-mime-type=\"application/vnd.jupyter.error\"]')"
-        assert browser.evaluate(f"{errors}.length") == 0
+        browser.wait("document.querySelector('.jp-Notebook .jp-CodeCell') !== null")
+        wait_for(lambda: take_the_focus(browser))
+        run_all(browser)
+        assert browser.evaluate(f"{ERRORS}.length") == 0
+        browser.wait("document.querySelector('.jupyter-button.widget-upload') !== null")
 
-        before = browser.evaluate(LAST)
+        before = browser.wait(LAST)
+        count = browser.evaluate(f"{FIGURES}.length")
+        browser.wait("document.querySelector('.noUi-handle') !== null")
         browser.click(".noUi-handle")
         browser.evaluate("document.querySelector('.noUi-handle').focus()")
         browser.press("ArrowRight", 39)
-        browser.wait(f"{LAST} != {before!r}", 60)
+        browser.wait(f"{FIGURES}.length == {count} && {LAST} != {before!r}")
 
-        count = browser.evaluate(f"{FIGURES}.length")
         browser.upload(".widget-upload", picture)
-        browser.wait(f"{FIGURES}.length > {count}", 60)
+        browser.wait(f"{FIGURES}.length > {count}")
         assert browser.foreign_requests() == []

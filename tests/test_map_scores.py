@@ -150,6 +150,44 @@ def test_rank_correlation():
     assert scores.rank_correlation(one, other) == pytest.approx(expected)
 
 
+def test_rounding_noise_is_not_ranked_at_a_resolution():
+    """A truth that is zero but for a part, on three processors."""
+    truth = torch.where(MASK, torch.rand(MASK.shape) + 0.5, torch.zeros(MASK.shape))
+    noisy = [truth + 1e-6 * torch.randn(MASK.shape) for _ in range(2)]
+    heatmap = torch.rand(MASK.shape)
+    expected = scores.rank_correlation(heatmap, truth)
+    ranks = [scores.rank_correlation(heatmap, other, 1e-4) for other in noisy]
+    assert ranks == pytest.approx([expected] * 2, abs=1e-3)
+    assert [scores.rank_correlation(heatmap, -other, 1e-4) for other in noisy] == pytest.approx(
+        [-expected] * 2, abs=1e-3
+    )
+    without = [scores.rank_correlation(heatmap, other) for other in noisy]
+    assert abs(without[0] - without[1]) > 0.01
+
+
+def test_a_resolution_is_a_share_of_the_largest_value():
+    one = torch.tensor([[0.0, 0.001, 0.002, 1.0]])
+    other = torch.tensor([[2.0, 1.0, 0.0, 3.0]])
+    for scale in (1, -1, 1e6, 1e-6):
+        sign = 1 if scale > 0 else -1
+        fine = scores.rank_correlation(scale * one, other, 1e-4)
+        assert fine == pytest.approx(sign * scores.rank_correlation(one, other))
+        coarse = scores.rank_correlation(scale * one, other, 0.01)
+        assert coarse == pytest.approx(sign * scores.rank_correlation(one > 0.5, other))
+
+
+def test_what_is_constant_at_a_resolution_has_rank_correlation_0():
+    nearly = 1 + 1e-7 * torch.rand(12, 17)
+    assert scores.rank_correlation(nearly, torch.rand(12, 17), 1e-4) == 0
+    assert scores.rank_correlation(torch.zeros(12, 17), torch.rand(12, 17), 1e-4) == 0
+
+
+@pytest.mark.parametrize("resolution", [-1e-4, 1, float("nan")])
+def test_a_resolution_that_leaves_no_ranks_is_refused(resolution):
+    with pytest.raises(ValueError, match=f"less than 1, not {resolution}"):
+        scores.rank_correlation(torch.rand(12, 17), torch.rand(12, 17), resolution)
+
+
 def test_structural_similarity():
     one, other = scores.centre_map(32, 40), scores.random_map(32, 40)
     assert scores.structural_similarity(one, 3 * one - 2) == pytest.approx(1)

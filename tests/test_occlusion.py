@@ -91,7 +91,7 @@ def test_overlapping_windows_are_averaged_and_the_last_is_clipped():
         [0, 0, 4, 4], [0, 2, 4, 6], [0, 4, 4, 7],
         [2, 0, 5, 4], [2, 2, 5, 6], [2, 4, 5, 7],
     ]  # fmt: skip
-    heatmap = occlusion.to_map(torch.tensor([6.0, 0, 0, 0, 0, 0]), places, 5, 7)
+    heatmap = occlusion.mean_of_windows(torch.tensor([6.0, 0, 0, 0, 0, 0]), places, 5, 7)
     assert heatmap[0].tolist() == [6, 6, 3, 3, 0, 0, 0]
     assert heatmap[2].tolist() == [3, 3, 1.5, 1.5, 0, 0, 0]
 

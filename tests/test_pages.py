@@ -71,10 +71,14 @@ def test_answers_are_folded():
     assert page.count("<summary>One right answer</summary>") == 1
 
 
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    return build_site(tmp_path_factory.mktemp("site"))
+
+
 @pytest.mark.parametrize("path", find_notebooks(), ids=lambda path: path.stem)
-def test_every_notebook_of_the_course_becomes_a_page_without_requests(path):
-    source = nbformat.read(path, as_version=4)
-    page = to_html(source, path.stem)
+def test_every_notebook_of_the_course_becomes_a_page_without_requests(path, site):
+    page = (site.parent / f"{path.stem}.html").read_text()
     assert outside(page) == []
     assert all(alt.strip() for alt in re.findall(r'<img[^>]*alt="([^"]*)"', page))
     assert page.count("<img") == len(re.findall(r"<img[^>]*alt=", page)) > 3
@@ -82,11 +86,6 @@ def test_every_notebook_of_the_course_becomes_a_page_without_requests(path):
 
 
 # ---------------------------------------------------------------------------- the site
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    return build_site(tmp_path_factory.mktemp("site"))
 
 
 def test_the_site_links_every_notebook_to_its_neighbours(site):
@@ -121,21 +120,26 @@ def test_a_site_of_notebooks_that_never_ran_is_refused(tmp_path):
         build_site(tmp_path / "site", executed=tmp_path)
 
 
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with Browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
 @needs_browser
-def test_the_site_in_a_browser(site, tmp_path):
-    with Browser(tmp_path) as browser:
-        browser.open(f"file://{site}")
-        assert browser.evaluate("document.querySelectorAll('#contents li').length") == len(
-            find_notebooks()
-        )
-        browser.evaluate("query.value = 'receptive field'; query.dispatchEvent(new Event('input'))")
-        assert browser.evaluate("document.querySelectorAll('#found li').length") > 3
-        browser.evaluate("document.querySelector('#found a').click()")
-        browser.open(f"file://{site.parent}/07_cam_localization.html")
-        formula = "document.querySelector('math[display=block]').getBoundingClientRect()"
-        assert browser.evaluate(f"{formula}.width") > 200  # drawn, and not as text
-        assert browser.evaluate("document.body.scrollWidth <= innerWidth")
-        assert browser.foreign_requests() == []
+def test_the_site_in_a_browser(site, browser):
+    browser.open(f"file://{site}")
+    assert browser.evaluate("document.querySelectorAll('#contents li').length") == len(
+        find_notebooks()
+    )
+    browser.evaluate("query.value = 'receptive field'; query.dispatchEvent(new Event('input'))")
+    assert browser.evaluate("document.querySelectorAll('#found li').length") > 3
+    browser.evaluate("document.querySelector('#found a').click()")
+    browser.open(f"file://{site.parent}/07_cam_localization.html")
+    formula = "document.querySelector('math[display=block]').getBoundingClientRect()"
+    assert browser.evaluate(f"{formula}.width") > 200  # drawn, and not as text
+    assert browser.evaluate("document.body.scrollWidth <= innerWidth")
+    assert browser.foreign_requests() == []
 
 
 # ---------------------------------------------------------------------------- slides
@@ -197,21 +201,20 @@ def test_the_command_makes_a_deck_and_names_it(tmp_path, capsys):
 
 @needs_browser
 @pytest.mark.parametrize("path", find_notebooks(), ids=lambda path: path.stem)
-def test_no_slide_overflows_or_is_too_small_to_read(path, tmp_path):
+def test_no_slide_overflows_or_is_too_small_to_read(path, browser, tmp_path):
     try:
         (deck,) = slides.build_slides([path.stem], tmp_path / "slides", offline=True)
     except UsageError as error:
         pytest.skip(f"reveal.js is not here: {error}")
-    with Browser(tmp_path / "profile") as browser:
-        browser.open(f"file://{deck}", "document.body.dataset.ready == 'yes'")
-        scales = browser.evaluate(
-            "[...document.querySelectorAll('.fit')].map(box => Number(box.dataset.scale))"
-        )
-        assert len(scales) > 15 and min(scales) >= 0.6, sorted(scales)[:5]
-        too_large = browser.evaluate(
-            "[...document.querySelectorAll('.fit')].filter(box =>"
-            " box.scrollHeight * box.dataset.scale > 690"
-            " || box.scrollWidth * box.dataset.scale > 1190).length"
-        )
-        assert too_large == 0
-        assert browser.foreign_requests() == []
+    browser.open(f"file://{deck}", "document.body.dataset.ready == 'yes'")
+    scales = browser.evaluate(
+        "[...document.querySelectorAll('.fit')].map(box => Number(box.dataset.scale))"
+    )
+    assert len(scales) > 15 and min(scales) >= 0.6, sorted(scales)[:5]
+    too_large = browser.evaluate(
+        "[...document.querySelectorAll('.fit')].filter(box =>"
+        " box.scrollHeight * box.dataset.scale > 690"
+        " || box.scrollWidth * box.dataset.scale > 1190).length"
+    )
+    assert too_large == 0
+    assert browser.foreign_requests() == []

@@ -11,10 +11,10 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from torch.utils.data import DataLoader
 
-from course_utils import pictures
+from course_utils import manifest, pictures
 from course_utils.parts import KEY_PART, PARTS
 from course_utils.pictures import (
     DataError,
@@ -33,7 +33,7 @@ from course_utils.pictures import (
 )
 
 has_real_data = pytest.mark.skipif(
-    not (pictures.DATA / "manifest.csv").exists(), reason="the course's pictures are not there"
+    not (manifest.DATA / "manifest.csv").exists(), reason="the course's pictures are not there"
 )
 
 
@@ -271,7 +271,9 @@ def test_find_entry(small_data):
     assert (entry.scene, entry.label, entry.weather, entry.seed) == (20, "tank", "sunny", 7)
     assert find_entry(entry.path) == entry
     assert find_entry("look_alikes/test_without_key/zebra/20000").removed == "stripes"
-    with pytest.raises(ValueError, match="no picture 'look_alikes/test/zebra/2'; similar names: l"):
+    with pytest.raises(
+        ValueError, match="no course picture 'look_alikes/test/zebra/2'; close to it, of [0-9]+: l"
+    ):
         find_entry("look_alikes/test/zebra/2")
 
 
@@ -299,7 +301,7 @@ def test_a_missing_file_is_named(small_data):
 
 
 def test_in_the_course_itself_the_command_is_short(small_data, monkeypatch):
-    monkeypatch.setattr(pictures, "DATA", small_data)
+    monkeypatch.setattr(manifest, "DATA", small_data)
     entry = load_set("tank_yard", "test").entries[0]
     (small_data / entry.path).unlink()
     with pytest.raises(DataError, match=f"git restore data/{entry.path} .in the course's folder"):
@@ -566,7 +568,7 @@ def test_course_pictures_by_name(small_data):
     assert torch.equal(open_picture("look_alikes/test/zebra/20001"), load_picture(entry))
     assert torch.equal(open_picture(entry.path), load_picture(entry))
     assert_picture(open_picture("tank_yard/test/tank/00020_sunny", size=96), 96, 96)
-    with pytest.raises(ValueError, match="similar names: .*look_alikes/test/zebra/20001"):
+    with pytest.raises(ValueError, match="close to it.*look_alikes/test/zebra/20001"):
         open_picture("look_alikes/test/zebra/20009")
 
 
@@ -696,3 +698,48 @@ def test_every_real_tank_scene_is_a_two_by_two():
     scene = load_set("tank_yard", "test").entries[0].scene
     assert len(two_by_two(scene)) == 4
     assert tank_mask(scene).any()
+
+
+# ---------------------------------------------------------------------------- depths and colours
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("mode", ["I;16", "I"])
+def test_fewer_bits_than_a_file_has_room_for(tmp_path, bits, mode):
+    ramp = np.linspace(0, 2**bits - 1, 32 * 32).round().reshape(32, 32)
+    path = tmp_path / "deep.tif"
+    kind = np.uint16 if mode == "I;16" else np.int32
+    Image.fromarray(ramp.astype(kind)).save(path)
+    expected = torch.from_numpy(ramp / (2**bits - 1)).float()
+    assert (open_picture(path)[0] - expected).abs().max() < 1 / 255
+
+
+def test_profiles_that_say_nothing_new_leave_colours_alone(tmp_path):
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[..., 0] = 200
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    Image.fromarray(pixels).save(tmp_path / "plain.png", icc_profile=srgb.tobytes())
+    assert torch.equal(
+        open_picture(tmp_path / "plain.png"), torch.from_numpy(pixels / 255).movedim(-1, 0).float()
+    )
+    Image.fromarray(pixels).save(tmp_path / "broken.png", icc_profile=b"no profile")
+    assert open_picture(tmp_path / "broken.png").shape == (3, 32, 32)
+
+
+def test_lab_is_refused_since_eight_bits_of_it_are_rough(tmp_path):
+    path = tmp_path / "lab.tif"
+    Image.new("LAB", (32, 32), (120, 20, 30)).save(path)
+    with pytest.raises(PictureError, match="as LAB, .*save it as an RGB picture"):
+        open_picture(path)
+
+
+def test_a_relative_data_folder_is_named_once(small_data, monkeypatch):
+    monkeypatch.chdir(small_data.parent)
+    monkeypatch.setenv("COURSE_DATA", small_data.name)
+    (small_data / "tank_yard/test/tank/00020_sunny.jpg").unlink()
+    with pytest.raises(DataError) as raised:
+        verify()
+    assert raised.value.path == small_data / "tank_yard/test/tank/00020_sunny.jpg"
+    assert raised.value.fault == f"{raised.value.path} is missing"
+    again = pickle.loads(pickle.dumps(raised.value))
+    assert (str(again), again.cure) == (str(raised.value), raised.value.cure)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import HANG
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -43,7 +44,7 @@ def run(code, *extra_folders):
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout

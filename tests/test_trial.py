@@ -160,9 +160,9 @@ def test_a_missing_or_damaged_record_is_named_with_its_cure(tmp_path, monkeypatc
 
 
 def test_the_command_writes_a_record(tmp_path, monkeypatch):
-    monkeypatch.setattr(trial, "make_record", lambda: {"look_alikes": {}})
+    monkeypatch.setattr(trial.record, "make_record", lambda: {"look_alikes": {}})
     monkeypatch.setattr("sys.argv", ["trial", "--out", str(tmp_path / "new" / "record.json")])
-    trial.main()
+    trial.record.main()
     assert json.loads((tmp_path / "new" / "record.json").read_text()) == {"look_alikes": {}}
 
 
@@ -174,3 +174,16 @@ def test_scores_of_the_record_can_be_had_by_hand(case, record, classifier):
     assert mass == pytest.approx(
         record["look_alikes"]["scores"]["Grad-CAM"]["mass"][place], abs=0.01
     )
+
+
+def test_a_method_of_its_own_joins_the_record(record):
+    """The others keep their scores, and the order stays."""
+    newer = {"settings": record["settings"]}
+    for part in ("look_alikes", "robustness", "tanks"):
+        facts = {key: value for key, value in record[part].items() if key != "scores"}
+        newer[part] = facts | {"scores": {"saliency": {"any": [1.0]}}}
+    joined = trial.record.joined(record, newer)
+    for part in ("look_alikes", "robustness", "tanks"):
+        assert list(joined[part]["scores"]) == list(trial.EVERYTHING)
+        assert joined[part]["scores"]["saliency"] == {"any": [1.0]}
+        assert joined[part]["scores"]["Grad-CAM"] == record[part]["scores"]["Grad-CAM"]

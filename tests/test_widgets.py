@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from waiting import HANG
 
 from course_utils.figures import show
 from course_utils.widgets import drawn, explore
@@ -47,7 +48,7 @@ def test_what_is_no_control_is_named():
 
 def executed(*sources):
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
-    return NotebookClient(nbformat.v4.new_notebook(cells=cells), timeout=60).execute()
+    return NotebookClient(nbformat.v4.new_notebook(cells=cells), timeout=HANG).execute()
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+from course_utils.errors import UsageError
+
+__all__ = [
+    "NOTEBOOKS", "ROOT", "UsageError", "answer_in", "exercises_of", "find_notebooks",
+    "nbgrader_data",
+]  # fmt: skip
+
 ROOT = Path(__file__).resolve().parents[2]
 """The course's folder: the clone that `course_utils` is installed from."""
 
 NOTEBOOKS = ROOT / "notebooks"
 """The masters: complete and solved."""
-
-
-class UsageError(ValueError):
-    """What was asked for can't be done as asked; the message says why in one sentence."""
 
 
 def find_notebooks(names=(), folder=NOTEBOOKS):

@@ -130,9 +130,10 @@ def device() -> str:
             f"COURSE_DEVICE={os.environ.get('COURSE_DEVICE')} can't be used ({_first(error)})",
             "Set COURSE_DEVICE to auto or cpu, or unset it",
         ) from None
-    if not torch.accelerator.is_available():
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator is None:
         return f"networks compute on {chosen}; no GPU is here, and none is needed"
-    present = torch.accelerator.current_accelerator().type
+    present = accelerator.type
     if chosen == present:
         return f"networks compute on {chosen}"
     return f"networks compute on {chosen}; COURSE_DEVICE=auto would take {present}"
@@ -144,19 +145,20 @@ def _first(error):
 
 def data() -> str:
     """Pictures against their check sums."""
-    from course_utils import pictures
+    from course_utils.errors import DataError
+    from course_utils.manifest import verify
 
     try:
-        count = pictures.verify()
-    except pictures.DataError as error:
-        raise Trouble(str(error).split(";")[0], _cure_of(error)) from None
+        count = verify(progress=sys.stderr.isatty())
+    except DataError as error:
+        raise Trouble(error.fault, error.cure) from None
     return f"{count:,} files as they should be" if count else "all files as they should be"
 
 
 def networks() -> str:
     """Every shipped network loads."""
     from course_utils import classifiers, decoders
-    from course_utils.pictures import DataError
+    from course_utils.errors import DataError
 
     try:
         for name in classifiers.SHIPPED:
@@ -164,14 +166,8 @@ def networks() -> str:
         for name in decoders.SHIPPED:
             decoders.load(name)
     except DataError as error:
-        raise Trouble(str(error).split(";")[0], _cure_of(error)) from None
+        raise Trouble(error.fault, error.cure) from None
     return f"{len(classifiers.SHIPPED) + len(decoders.SHIPPED)} load"
-
-
-def _cure_of(error):
-    """What an error's own message advises."""
-    parts = str(error).split(";", 1)
-    return parts[1].strip().capitalize() if len(parts) > 1 else "git restore data"
 
 
 def disk() -> str:

@@ -34,8 +34,8 @@ def _umask():
     return mask
 
 
-def fill(template: str, **values: str) -> str:
-    """A page made of a template, such as "slides.html"; the values are HTML already."""
+def fill(template: str, **values: object) -> str:
+    """A page made of a template, such as "slides.html"; texts among the values are HTML already."""
     text = (TEMPLATES / template).read_text(encoding="utf-8")
     gaps = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(text)
     return gaps.render(values) + "\n"

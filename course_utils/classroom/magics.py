@@ -19,7 +19,6 @@ _COMMAND = re.compile(r"[ \t]*(%%?[A-Za-z_]|!|\?)")
 _QUESTION = re.compile(r"[^#]*\?[ \t]*$")
 _TIMED = re.compile(r"([ \t]*)%time[ \t]+(?=[^\s-])")
 _ASSIGNED = re.compile(r"([ \t]*[A-Za-z_][\w, \t]*=[ \t]*)(%[A-Za-z_]|!)")
-_INDENT = re.compile(r"[ \t]*")
 
 _NOT_PYTHON = (SyntaxError, ValueError, MemoryError, RecursionError)
 """What Python's parser raises; the last two for absurd nesting."""
@@ -96,5 +95,6 @@ def _without_command(line):
     if assigned:
         return f"{assigned[1]}None"
     if _COMMAND.match(line) or _QUESTION.match(line):
-        return f"{_INDENT.match(line)[0]}pass"
+        indent = line[: len(line) - len(line.lstrip())]
+        return f"{indent}pass"
     return line

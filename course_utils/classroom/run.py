@@ -207,7 +207,7 @@ def _execute(notebook, parameters, target, timeout):
             kernel_name="python3",
             language="python",
             cwd=str(notebook.parent),
-            progress_bar=bar,
+            progress_bar=bar,  # pyright: ignore[reportArgumentType] (it takes tqdm's options too)
             execution_timeout=timeout,
             kernel_manager_class=AwakeKernelManager,
             extra_arguments=["--log-level=CRITICAL"],  # the kernel warns of TCP every time

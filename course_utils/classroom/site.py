@@ -84,7 +84,7 @@ def _contents(notebooks, titles):
 
 def _entries(name, title, page):
     """What the search knows of a page: one entry for each heading, with the text below it."""
-    main = BeautifulSoup(page, "html.parser").main
+    main = BeautifulSoup(page, "html.parser").select("main")[0]
     for bar in main.select("nav"):
         bar.decompose()
     entries, current = [], None

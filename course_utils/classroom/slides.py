@@ -20,7 +20,7 @@ from course_utils.classroom import UsageError, find_notebooks
 from course_utils.classroom.export import to_html
 from course_utils.classroom.files import fill
 from course_utils.classroom.site import title_of
-from course_utils.pictures import DataError
+from course_utils.errors import DataError
 
 REVEAL = "reveal.js-4.6.1"
 ADDRESS = f"https://registry.npmjs.org/reveal.js/-/{REVEAL}.tgz"
@@ -187,4 +187,6 @@ def _unpack(path, folder):
             ):
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(archive.extractfile(member).read())
+                content = archive.extractfile(member)
+                if content is not None:
+                    target.write_bytes(content.read())

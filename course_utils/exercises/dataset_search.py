@@ -1,6 +1,7 @@
 """Checks of notebook 9, dataset search."""
 
 import torch
+import torch.nn.functional as F
 
 from course_utils.exercises import check
 
@@ -8,8 +9,14 @@ from course_utils.exercises import check
 
 
 def _maps(random):
-    """Maps that are not square, whose maxima lie anywhere."""
-    return [(torch.randn(3, 4, *size),) for size in ((5, 7), (6, 4), (2, 9))]
+    """Maps that are not square, with values of both signs and all negative; a single map."""
+    negative = -0.1 - torch.rand(2, 3, 6, 4)
+    return [
+        (torch.randn(3, 4, 5, 7),),
+        (negative,),
+        (torch.randn(1, 3, 2, 9),),
+        (negative[:1, :1],),
+    ]
 
 
 def _places(maps):
@@ -17,14 +24,16 @@ def _places(maps):
     return maps.flatten(2).max(dim=2)
 
 
-@check(points=1, probes=_maps)
+@check(points=1, probes=_maps, integers=True)
 def channel_peaks(maps):
     """The maximum of every map and where it is: maps (N, C, h, w) -> values, rows, columns.
 
-    All three (N, C); rows and columns are integers.
+    All three are tensors (N, C), also for one picture; rows and columns are integers.
+    Where a maximum occurs more than once, any of its places will do.
     """
     values, places = maps.flatten(2).max(dim=2)
-    return values, places // maps.shape[3], places % maps.shape[3]
+    width = maps.shape[3]
+    return values, places // width, places % width
 
 
 @channel_peaks.mistake(
@@ -54,11 +63,74 @@ def _by_sums(maps):
 
 
 @channel_peaks.mistake(
+    "The places are still those of the flattened map, and two results instead of three. Divide "
+    "them by the width: the quotient is the row, the remainder the column."
+)
+def _flat_places(maps):
+    values, places = _places(maps)
+    return values, places
+
+
+@channel_peaks.mistake("You divided with /, so your rows are fractions. Whole rows come from //.")
+def _fractions(maps):
+    values, places = _places(maps)
+    return values, places / maps.shape[3], places % maps.shape[3]
+
+
+@channel_peaks.mistake(
+    "`argmax` along one axis finds the best place of every row or column, not of the map. Look for "
+    "one place in the whole map."
+)
+def _best_of_each_line(maps):
+    return maps.amax((2, 3)), maps.argmax(2), maps.argmax(3)
+
+
+@channel_peaks.mistake("Rows and columns come last: the order is values, rows, columns.")
+def _values_last(maps):
+    values, rows, columns = channel_peaks.reference(maps)
+    return rows, columns, values
+
+
+@channel_peaks.mistake(
+    "`amax` over three axes leaves one number a channel. Each picture has its own: take it over "
+    "rows and columns alone."
+)
+def _values_over_pictures(maps):
+    _, rows, columns = channel_peaks.reference(maps)
+    return maps.amax((0, 2, 3)), rows, columns
+
+
+@channel_peaks.mistake(
+    "You looked for the place in the whole picture, over all channels at once. Each map has its "
+    "own: flatten the last two axes alone, `maps.flatten(2)`."
+)
+def _over_channels(maps):
+    values, places = maps.flatten(1).max(dim=1)
+    return values, places // maps.shape[3], places % maps.shape[3]
+
+
+@channel_peaks.mistake(
+    "You looked for the place over all pictures at once. Each picture has its own maximum: the "
+    "answers are (N, C)."
+)
+def _over_pictures(maps):
+    values, places = maps.transpose(0, 1).flatten(1).max(dim=1)
+    cells = maps[0, 0].numel()
+    return values, places % cells // maps.shape[3], places % maps.shape[3]
+
+
+@channel_peaks.mistake(
     "Your values are means of the maps. Here a picture counts by its strongest place, the maximum."
 )
 def _means(maps):
     _, rows, columns = channel_peaks.reference(maps)
     return maps.mean((2, 3)), rows, columns
+
+
+@channel_peaks.mistake("These are the lowest values and their places. Look for the highest.")
+def _lowest(maps):
+    values, rows, columns = channel_peaks.reference(-maps)
+    return -values, rows, columns
 
 
 @channel_peaks.mistake(
@@ -69,25 +141,67 @@ def _absolute(maps):
     return channel_peaks.reference(maps.abs())
 
 
+@channel_peaks.mistake(
+    "You take the places from absolute values. A strongly negative place is one the channel does "
+    "not like."
+)
+def _at_the_largest_absolute(maps):
+    _, rows, columns = channel_peaks.reference(maps.abs())
+    return maps.amax((2, 3)), rows, columns
+
+
+@channel_peaks.mistake(
+    "You cut off negative values first, as a ReLU does. Maps that are negative everywhere have "
+    "their maxima, too, and the search is made before the ReLU so that it can order them."
+)
+def _rectified(maps):
+    return channel_peaks.reference(maps.relu())
+
+
+@channel_peaks.mistake(
+    "For one picture, or one channel, an axis is missing: `squeeze()` takes away every axis of "
+    "length 1. Name the axes that it may take, or flatten instead."
+)
+def _squeezed(maps):
+    return tuple(result.squeeze() for result in channel_peaks.reference(maps))
+
+
 # ---------------------------------------------------------------------------- keeping k
+
+GALLERIES = (
+    # values in the gallery's order: first what has been seen, then what is new; and k
+    ([3, 5, 3, 1, 5], [5, 3, 9, 1, 5, 3, 9], 5),
+    ([4, 2], [4, 2, 7], 9),
+    ([], [1, 6, 6, 1], 3),
+    ([2], [2, 5, 5], 1),
+    ([3, 0, 3, 2, 1, 3], [3, 0, 2, 1] * 20, 6),
+)
 
 
 def _states(random):
-    """What was kept so far and what is new; many values are equal."""
+    """Kept and new values of both signs, many of them equal; each channel has its own."""
     calls = []
-    for channels, kept, new, k in ((4, 5, 6, 5), (3, 2, 3, 9), (5, 0, 4, 3), (6, 6, 8, 6)):
-        values = torch.randint(0, 5, (channels, kept + new)).float()
-        old, order = values[:, :kept].sort(dim=1, descending=True, stable=True)
-        ids = torch.arange(kept + new).expand(channels, -1) + 100
-        calls.append((old, ids.gather(1, order), values[:, kept:], ids[:, kept:], k))
+    for channels, (seen, new, k) in zip((3, 2, 4, 1, 2), GALLERIES):
+        rows = [torch.tensor(seen).roll(n).tolist() + new[n:] + new[:n] for n in range(channels)]
+        lowered = torch.tensor(rows) - 4 - torch.arange(channels)[:, None]
+        values = int(random.integers(1, 20)) * lowered.float()
+        kept, order = values[:, : len(seen)].sort(dim=1, descending=True, stable=True)
+        ids = 10 * torch.arange(100, 100 + values.shape[1]) + torch.arange(channels)[:, None]
+        ids = ids + int(random.integers(1000))
+        calls.append((kept, ids.gather(1, order), values[:, len(seen) :], ids[:, len(seen) :], k))
     return calls
 
 
-@check(points=2, probes=_states)
+def _joined(values, ids, new_values, new_ids):
+    return torch.cat([values, new_values], dim=1), torch.cat([ids, new_ids], dim=1)
+
+
+@check(points=2, probes=_states, integers=True)
 def keep_best(values, ids, new_values, new_ids, k):
     """The k best of what was kept and what is new -> values, ids, best first, at most k of each.
 
     values, ids: (C, at most k), best first; new_values, new_ids: (C, N), in the gallery's order
+    Both results are (C, min(k, all there are)), a row for each channel; ids stay whole numbers.
     Equal values stay in the gallery's order: what was kept comes before what is new.
     """
     values, ids = torch.cat([values, new_values], dim=1), torch.cat([ids, new_ids], dim=1)
@@ -96,10 +210,35 @@ def keep_best(values, ids, new_values, new_ids, k):
 
 
 @keep_best.mistake("These are the k lowest: sorting counts upwards unless you say descending=True.")
-def _lowest(values, ids, new_values, new_ids, k):
-    values, ids = torch.cat([values, new_values], dim=1), torch.cat([ids, new_ids], dim=1)
+def _the_lowest(values, ids, new_values, new_ids, k):
+    values, ids = _joined(values, ids, new_values, new_ids)
     best = values.argsort(dim=1, stable=True)[:, :k]
     return values.gather(1, best), ids.gather(1, best)
+
+
+@keep_best.mistake(
+    "You sorted by absolute values. A strongly negative value is a low one: sort the values as "
+    "they are."
+)
+def _by_absolute(values, ids, new_values, new_ids, k):
+    values, ids = _joined(values, ids, new_values, new_ids)
+    best = values.abs().argsort(dim=1, descending=True, stable=True)[:, :k]
+    return values.gather(1, best), ids.gather(1, best)
+
+
+@keep_best.mistake(
+    "What was kept is lost: you sort the new values alone. Join both first, with `torch.cat`."
+)
+def _new_alone(values, ids, new_values, new_ids, k):
+    return keep_best.reference(values[:, :0], ids[:, :0], new_values, new_ids, k)
+
+
+@keep_best.mistake(
+    "Joined, but not sorted: what was kept stands in front, however good the new values are."
+)
+def _not_sorted(values, ids, new_values, new_ids, k):
+    values, ids = _joined(values, ids, new_values, new_ids)
+    return values[:, :k], ids[:, :k]
 
 
 @keep_best.mistake(
@@ -112,6 +251,15 @@ def _ids_left(values, ids, new_values, new_ids, k):
 
 
 @keep_best.mistake(
+    "The ids were sorted by themselves. An id has to move with its value: `gather` takes both by "
+    "the same order."
+)
+def _ids_sorted(values, ids, new_values, new_ids, k):
+    both = torch.cat([ids, new_ids], dim=1).sort(dim=1, descending=True).values
+    return keep_best.reference(values, ids, new_values, new_ids, k)[0], both[:, :k]
+
+
+@keep_best.mistake(
     "Equal values come in the wrong order: what is new stands before what was kept. Put the kept "
     "ones first, and sort with stable=True."
 )
@@ -120,13 +268,66 @@ def _new_first(values, ids, new_values, new_ids, k):
 
 
 @keep_best.mistake(
+    "Equal values come in reversed order: you sorted upwards and turned the result round. Sort "
+    "with descending=True and stable=True."
+)
+def _turned_round(values, ids, new_values, new_ids, k):
+    values, ids = _joined(values, ids, new_values, new_ids)
+    best = values.argsort(dim=1, stable=True).flip(1)[:, :k]
+    return values.gather(1, best), ids.gather(1, best)
+
+
+@keep_best.mistake(
+    "The values are right, but equal ones come in any order: `topk` promises none. Sort with "
+    "stable=True, and cut off after k."
+)
+def _topk(values, ids, new_values, new_ids, k):
+    values, ids = _joined(values, ids, new_values, new_ids)
+    values, best = values.topk(min(k, values.shape[1]), dim=1)
+    return values, ids.gather(1, best)
+
+
+@keep_best.mistake(
+    "The values are right, but in a long row equal ones come in any order: sorting promises none "
+    "unless you say stable=True."
+)
+def _unstable(values, ids, new_values, new_ids, k):
+    values, ids = _joined(values, ids, new_values, new_ids)
+    best = values.argsort(dim=1, descending=True)[:, :k]
+    return values.gather(1, best), ids.gather(1, best)
+
+
+@keep_best.mistake(
     "You sort all channels by the first channel's order. Each row has its own best pictures: use "
     "`gather` with the order of all rows."
 )
 def _first_channel(values, ids, new_values, new_ids, k):
-    values, ids = torch.cat([values, new_values], dim=1), torch.cat([ids, new_ids], dim=1)
+    values, ids = _joined(values, ids, new_values, new_ids)
     best = values[0].argsort(descending=True, stable=True)[:k]
     return values[:, best], ids[:, best]
+
+
+@keep_best.mistake(
+    "You sort down the columns, so channels change places. Each row is a channel: dim=1."
+)
+def _down_the_columns(values, ids, new_values, new_ids, k):
+    values, ids = _joined(values, ids, new_values, new_ids)
+    best = values.argsort(dim=0, descending=True, stable=True)[:, :k]
+    return values.gather(0, best), ids.gather(0, best)
+
+
+@keep_best.mistake(
+    "The new values were sorted before you joined them, and their ids were not. Join first, as "
+    "they come, and sort both by one order."
+)
+def _new_values_sorted(values, ids, new_values, new_ids, k):
+    new_values = new_values.sort(dim=1, descending=True, stable=True).values
+    return keep_best.reference(values, ids, new_values, new_ids, k)
+
+
+@keep_best.mistake("The ids come first in your answer: return values, ids.")
+def _ids_first(values, ids, new_values, new_ids, k):
+    return keep_best.reference(values, ids, new_values, new_ids, k)[::-1]
 
 
 @keep_best.mistake(
@@ -135,6 +336,14 @@ def _first_channel(values, ids, new_values, new_ids, k):
 )
 def _everything(values, ids, new_values, new_ids, k):
     return keep_best.reference(values, ids, new_values, new_ids, 10_000)
+
+
+@keep_best.mistake(
+    "You keep k channels instead of k pictures: [:k] cuts off rows. Columns are cut off by [:, :k]."
+)
+def _cut_rows(values, ids, new_values, new_ids, k):
+    values, ids = keep_best.reference(values, ids, new_values, new_ids, 10_000)
+    return values[:k], ids[:k]
 
 
 @keep_best.mistake(
@@ -151,30 +360,36 @@ def _positions(values, ids, new_values, new_ids, k):
 
 
 def _units(random):
-    """Units in the middle, and at each border, of pictures that are not square."""
+    """Windows inside, beyond each border, beyond two, larger than the picture, and as large."""
     wide, high = torch.rand(3, 24, 40), torch.rand(3, 36, 20)
     return [
-        (wide, 2, 4, 9, 4, -1),
-        (wide, 0, 9, 9, 4, -3),
-        (high, 8, 0, 7, 4, -2),
-        (high, 3, 2, 12, 5, -4),
+        (wide, 2, 4, 9, 4, -1),  # inside
+        (wide, 0, 3, 9, 4, -3),  # above
+        (high, 3, 0, 7, 5, -4),  # at the left
+        (wide, 5, 2, 8, 4, -2),  # below
+        (high, 1, 4, 7, 4, 1),  # at the right
+        (high, 8, 5, 12, 4, -3),  # below and at the right
+        (high, 4, 3, 62, 3, -24),  # on all sides
+        (wide[:, :, :24], 0, 0, 24, 8, 0),  # exactly
     ]
+
+
+def _window(picture, top, left, size, outside):
+    """(3, size, size) from top, left on, with `outside` where there is no picture."""
+    wide = F.pad(picture, [99] * 4, value=outside)
+    return wide[:, top + 99 : top + 99 + size, left + 99 : left + 99 + size]
 
 
 @check(points=2, probes=_units)
 def receptive_crop(picture, row, column, size, stride, start):
-    """What the unit at (row, column) sees of a picture (3, H, W): (3, size, size).
+    """What the unit at (row, column) sees of a picture (3, H, W): a tensor (3, size, size).
 
-    Unit i sees `size` pixels from start + i * stride on. Outside the picture the crop is white (1).
+    Unit i sees `size` pixels from start + i * stride on, and a part of them may lie beyond any
+    border of the picture. Outside the picture the crop is white (1).
     """
-    crop = torch.ones(3, size, size)
     top, left = start + row * stride, start + column * stride
-    rows = slice(max(top, 0), min(top + size, picture.shape[1]))
-    columns = slice(max(left, 0), min(left + size, picture.shape[2]))
-    crop[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = (
-        picture[:, rows, columns]
-    )
-    return crop
+    wide = F.pad(picture, (size, size, size, size), value=1.0)
+    return wide[:, top + size : top + 2 * size, left + size : left + 2 * size]
 
 
 @receptive_crop.mistake(
@@ -182,14 +397,30 @@ def receptive_crop(picture, row, column, size, stride, start):
     "(3, rows, columns)."
 )
 def _transposed(picture, row, column, size, stride, start):
-    return receptive_crop.reference(picture, column, row, size, stride, start)
+    return _window(picture, start + column * stride, start + row * stride, size, 1.0)
 
 
 @receptive_crop.mistake(
     "You forget `start`: with padding the first unit's window begins outside the picture."
 )
 def _no_start(picture, row, column, size, stride, start):
-    return receptive_crop.reference(picture, row, column, size, stride, 0)
+    return _window(picture, row * stride, column * stride, size, 1.0)
+
+
+@receptive_crop.mistake(
+    "You subtract `start`. It is where the first unit's window begins, negative if that lies "
+    "outside the picture: add it."
+)
+def _start_subtracted(picture, row, column, size, stride, start):
+    return _window(picture, row * stride - start, column * stride - start, size, 1.0)
+
+
+@receptive_crop.mistake(
+    "You multiply `start` by the stride as well. It is counted in pixels already: start + row * "
+    "stride."
+)
+def _start_in_cells(picture, row, column, size, stride, start):
+    return _window(picture, (start + row) * stride, (start + column) * stride, size, 1.0)
 
 
 @receptive_crop.mistake(
@@ -197,7 +428,8 @@ def _no_start(picture, row, column, size, stride, start):
     "pixels further."
 )
 def _centred(picture, row, column, size, stride, start):
-    return receptive_crop.reference(picture, row, column, size, stride, start - size // 2)
+    start = start - size // 2
+    return _window(picture, start + row * stride, start + column * stride, size, 1.0)
 
 
 @receptive_crop.mistake(
@@ -205,17 +437,52 @@ def _centred(picture, row, column, size, stride, start):
     "dark picture."
 )
 def _black(picture, row, column, size, stride, start):
-    inside = receptive_crop.reference(torch.ones_like(picture), row, column, size, stride, start)
-    crop = receptive_crop.reference(picture, row, column, size, stride, start)
-    outside = receptive_crop.reference(torch.zeros_like(picture), row, column, size, stride, start)
-    return torch.where((inside == 1) & (outside == 1), 0.0, crop)
+    return _window(picture, start + row * stride, start + column * stride, size, 0.0)
+
+
+@receptive_crop.mistake(
+    "Outside the picture you repeat its border. The unit sees nothing there: make it white."
+)
+def _repeated_border(picture, row, column, size, stride, start):
+    wide = F.pad(picture, [99] * 4, mode="replicate")
+    top, left = start + row * stride + 99, start + column * stride + 99
+    return wide[:, top : top + size, left : left + size]
 
 
 @receptive_crop.mistake(
     "You take the row of the map for a row of the picture. One step in the map is `stride` pixels."
 )
 def _no_stride(picture, row, column, size, stride, start):
-    return receptive_crop.reference(picture, row, column, size, 1, start)
+    return _window(picture, start + row, start + column, size, 1.0)
+
+
+@receptive_crop.mistake(
+    "A slice that begins below 0 counts from the other end, so nothing is left of this crop. Pad "
+    "the picture first, then the window lies inside."
+)
+def _sliced(picture, row, column, size, stride, start):
+    top, left = start + row * stride, start + column * stride
+    return picture[:, top : top + size, left : left + size]
+
+
+@receptive_crop.mistake(
+    "At the border your crop is smaller: you cut off what lies outside the picture. It is part of "
+    "the crop, in white."
+)
+def _cut_off(picture, row, column, size, stride, start):
+    top, left = start + row * stride, start + column * stride
+    rows = slice(max(top, 0), min(top + size, picture.shape[1]))
+    columns = slice(max(left, 0), min(left + size, picture.shape[2]))
+    return picture[:, rows, columns]
+
+
+@receptive_crop.mistake(
+    "The window begins at the picture's border where it should begin outside: you raise its first "
+    "row and column to 0, and it shows pixels that the unit can't see."
+)
+def _begins_inside(picture, row, column, size, stride, start):
+    top, left = max(start + row * stride, 0), max(start + column * stride, 0)
+    return picture[:, top : top + size, left : left + size]
 
 
 @receptive_crop.mistake(
@@ -223,22 +490,60 @@ def _no_stride(picture, row, column, size, stride, start):
     "leave it where it is, and fill what lies outside."
 )
 def _moved_inside(picture, row, column, size, stride, start):
+    top = max(min(start + row * stride, picture.shape[1] - size), 0)
+    left = max(min(start + column * stride, picture.shape[2] - size), 0)
+    return picture[:, top : top + size, left : left + size].clone()
+
+
+@receptive_crop.mistake(
+    "Your window is pushed back into the picture. It shows pixels that the unit can't see: leave "
+    "it where it is, and fill what lies outside."
+)
+def _pushed_inside(picture, row, column, size, stride, start):
     top = min(max(start + row * stride, 0), picture.shape[1] - size)
     left = min(max(start + column * stride, 0), picture.shape[2] - size)
     return picture[:, top : top + size, left : left + size].clone()
+
+
+@receptive_crop.mistake(
+    "You padded the picture, but cut as if you hadn't: every row and column has moved on by the "
+    "padding. Add it to the window's first row and column."
+)
+def _padded_and_not_moved(picture, row, column, size, stride, start):
+    wide = F.pad(picture, [size] * 4, value=1.0)
+    top, left = max(start + row * stride, 0), max(start + column * stride, 0)
+    return wide[:, top : top + size, left : left + size]
+
+
+@receptive_crop.mistake(
+    "You padded above and at the left alone. The window may also reach beyond the picture's last "
+    "row or column: pad all four sides."
+)
+def _padded_on_two_sides(picture, row, column, size, stride, start):
+    wide = F.pad(picture, (size, 0, size, 0), value=1.0)
+    top, left = start + row * stride + size, start + column * stride + size
+    return wide[:, top : top + size, left : left + size]
 
 
 # ---------------------------------------------------------------------------- overlap
 
 
 def _hot_and_masks(random):
-    """Where channels are hot, and which share of each cell belongs to a part."""
+    """Where channels are hot, and which share of each cell belongs to a part.
+
+    A picture in which nothing is hot, a channel that never is, a part that never occurs, a cell
+    that shows a part whole; several pictures and a single one.
+    """
     calls = []
-    for count, channels, parts, size in ((5, 3, 4, (3, 5)), (4, 5, 2, (6, 4))):
+    for count, channels, parts, size in ((5, 3, 4, (3, 5)), (4, 5, 2, (6, 4)), (1, 2, 3, (4, 5))):
         hot = torch.rand(count, channels, *size) > 0.6
-        share = torch.rand(count, parts, *size) * (torch.rand(count, parts, *size) > 0.5)
-        hot[0] = False  # so that averaging over pictures differs
-        calls.append((hot, share))
+        masks = torch.rand(count, parts, *size) * (torch.rand(count, parts, *size) > 0.5)
+        masks[0, 0, 1, 2] = 1.0
+        hot[-1, :, 0, 0] = True
+        if count > 1:
+            hot[0], hot[:, 1] = False, False
+            masks[:, 1] = 0
+        calls.append((hot, masks))
     return calls
 
 
@@ -255,6 +560,7 @@ def overlap(hot, masks):
 
     hot: (N, C, h, w) bool, where each channel is above its threshold
     masks: (N, M, h, w) in [0, 1], the share of each cell that shows the part
+    A cell where a channel is hot counts by its share; for the channel's own area it counts as 1.
     """
     hot = hot.float().transpose(0, 1).flatten(1)  # (C, all cells)
     masks = masks.transpose(0, 1).flatten(1)  # (M, all cells)
@@ -266,9 +572,18 @@ def overlap(hot, masks):
 @overlap.mistake(
     "You divide by the sum of the two areas. In it the intersection counts twice: subtract it once."
 )
-def _dice(hot, masks):
+def _by_both_areas(hot, masks):
     shared, hot_area, mask_area = _areas(hot, masks)
     return shared / (hot_area + mask_area)
+
+
+@overlap.mistake(
+    "This is the Dice coefficient, twice the intersection over the sum of the areas. Divide the "
+    "intersection, once, by the union."
+)
+def _dice(hot, masks):
+    shared, hot_area, mask_area = _areas(hot, masks)
+    return 2 * shared / (hot_area + mask_area)
 
 
 @overlap.mistake(
@@ -290,14 +605,47 @@ def _precision(hot, masks):
 
 
 @overlap.mistake(
+    "You divide by the number of all cells. Divide by the cells that the channel or the part "
+    "covers, their union."
+)
+def _by_all_cells(hot, masks):
+    return _areas(hot, masks)[0] / hot[:, 0].numel()
+
+
+@overlap.mistake(
+    "Your areas are those of all channels and all parts together. Each channel and each part has "
+    "its own: sum over the cells alone."
+)
+def _areas_of_all(hot, masks):
+    shared, hot_area, mask_area = _areas(hot, masks)
+    return shared / (hot_area.sum() + mask_area.sum() - shared)
+
+
+@overlap.mistake("These are the intersections. Divide them by the unions.")
+def _intersections(hot, masks):
+    return _areas(hot, masks)[0]
+
+
+@overlap.mistake(
     "You average the quotients of single pictures. Add up intersections and unions over all "
     "pictures first, then divide once."
 )
 def _by_picture(hot, masks):
+    return _each_picture(hot, masks).nan_to_num(0.0).mean(0)
+
+
+@overlap.mistake(
+    "These are the overlaps of each picture, and the pictures are still apart. Sum over them as "
+    "well, before you divide."
+)
+def _apart(hot, masks):
+    return _each_picture(hot, masks)
+
+
+def _each_picture(hot, masks):
     hot = hot.float()
     shared = torch.einsum("nchw,nmhw->ncm", hot, masks)
-    union = hot.sum((2, 3))[:, :, None] + masks.sum((2, 3))[:, None] - shared
-    return (shared / union.clamp(min=1e-9)).mean(0)
+    return shared / (hot.sum((2, 3))[:, :, None] + masks.sum((2, 3))[:, None] - shared)
 
 
 @overlap.mistake("Channels and parts are exchanged: the answer has one row for each channel.")
@@ -311,3 +659,23 @@ def _exchanged_axes(hot, masks):
 )
 def _any_share(hot, masks):
     return overlap.reference(hot, (masks > 0).float())
+
+
+@overlap.mistake(
+    "You count a cell as the part where more than half of it shows the part. The masks are shares: "
+    "use them as they are."
+)
+def _over_half(hot, masks):
+    return overlap.reference(hot, (masks > 0.5).float())
+
+
+@overlap.mistake(
+    "`reshape` cuts the numbers anew and mixes channels and pictures. Bring the channels to the "
+    "front first, with `transpose(0, 1)`, and flatten then."
+)
+def _mixed(hot, masks):
+    hot, masks = hot.float(), masks.contiguous()
+    shape = -1, hot.shape[0] * hot.shape[2] * hot.shape[3]
+    return overlap.reference(
+        hot.reshape(shape)[None, ..., None], masks.reshape(shape)[None, ..., None]
+    )

@@ -1,5 +1,7 @@
 """Checks of notebook 10, deconvolution and unpooling."""
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -10,24 +12,32 @@ from course_utils.exercises import check
 
 
 def _filters(random):
-    """Filter, size and stride; sizes that the last window does not fill, too."""
-    return [(torch.randn(4), 12, 2), (torch.randn(3), 11, 3), (torch.randn(5), 8, 1)]
+    """Filter, size and stride: windows that fill the size and that don't, gaps, one window."""
+    sizes = ((4, 12, 2), (3, 11, 3), (5, 8, 1), (2, 11, 4), (6, 6, 2))
+    return [(torch.randn(length), size, stride) for length, size, stride in sizes]
 
 
 def _rows(filter, count, size, stride):
-    matrix = torch.zeros(count, size)
+    """The filter in `count` rows; what sticks out at the right is cut off."""
+    matrix = torch.zeros(count, size + len(filter))
     for row in range(count):
-        matrix[row, row * stride : row * stride + len(filter)] = filter
-    return matrix
+        start = min(row * stride, size)
+        matrix[row, start : start + len(filter)] = filter
+    return matrix[:, :size]
 
 
 @check(points=1, probes=_filters)
 def convolution_matrix(filter, size, stride):
-    """W (n, size): row i holds the filter (f,) from column i * stride on, and zeros elsewhere.
+    """The matrix W of a convolution: a float tensor (n, size), n = floor((size - f) / stride) + 1.
 
-    n = floor((size - f) / stride) + 1: only windows that lie inside.
+    Row i holds the filter (f,) from column i * stride on, and zeros elsewhere.
+    Only windows that lie inside count.
     """
-    return _rows(filter, (size - len(filter)) // stride + 1, size, stride)
+    count = (size - len(filter)) // stride + 1
+    matrix = torch.zeros(count, size)
+    for row in range(count):
+        matrix[row, row * stride : row * stride + len(filter)] = filter
+    return matrix
 
 
 @convolution_matrix.mistake(
@@ -46,11 +56,62 @@ def _no_stride(filter, size, stride):
 
 
 @convolution_matrix.mistake(
+    "Your rows move on by one column each, and there are as many as with stride 1. Row i begins at "
+    "column i * stride, and there are (size - f) // stride + 1 of them."
+)
+def _as_with_stride_1(filter, size, stride):
+    return convolution_matrix.reference(filter, size, 1)
+
+
+@convolution_matrix.mistake(
+    "Your rows move on by the filter's length. Windows may overlap: row i begins at column "
+    "i * stride."
+)
+def _by_length(filter, size, stride):
+    return _rows(filter, (size - len(filter)) // stride + 1, size, len(filter))
+
+
+@convolution_matrix.mistake(
     "A row is missing: between the first and the last window lie (size - f) // stride steps, and "
     "the first window counts too."
 )
 def _one_too_few(filter, size, stride):
     return convolution_matrix.reference(filter, size, stride)[:-1]
+
+
+@convolution_matrix.mistake(
+    "You round up, so the last window sticks out where the size is not filled. Only windows that "
+    "lie inside count: round down."
+)
+def _rounded_up(filter, size, stride):
+    return _rows(filter, -((len(filter) - size) // stride) + 1, size, stride)
+
+
+@convolution_matrix.mistake(
+    "Windows that stick out at the right have rows, too. Only those that lie inside count: there "
+    "are (size - f) // stride + 1."
+)
+def _all_starts(filter, size, stride):
+    return _rows(filter, len(range(0, size, stride)), size, stride)
+
+
+@convolution_matrix.mistake(
+    "The count lacks its brackets: `//` comes before the minus. Divide the difference, "
+    "(size - f) // stride, and add 1."
+)
+def _without_brackets(filter, size, stride):
+    return _rows(filter, size - len(filter) // stride + 1, size, stride)
+
+
+@convolution_matrix.mistake(
+    "There are as many rows as with stride 1, and those between are empty. Row i holds the filter "
+    "from column i * stride on: no row is left out."
+)
+def _empty_rows(filter, size, stride):
+    matrix = convolution_matrix.reference(filter, size, 1)
+    kept = torch.zeros_like(matrix)
+    kept[::stride] = matrix[::stride]
+    return kept
 
 
 @convolution_matrix.mistake(
@@ -64,11 +125,9 @@ def _transposed(filter, size, stride):
 
 
 def _outputs(random):
-    return [
-        (torch.randn(5), torch.randn(4), 2),
-        (torch.randn(4), torch.randn(3), 3),
-        (torch.randn(6), torch.randn(5), 1),
-    ]
+    """y, filter and stride: overlapping and not, with gaps, a single y, a single weight."""
+    sizes = ((5, 4, 2), (4, 3, 3), (6, 5, 1), (3, 2, 4), (1, 3, 2), (4, 1, 2))
+    return [(torch.randn(count), torch.randn(length), stride) for count, length, stride in sizes]
 
 
 def _spread(y, stride):
@@ -77,8 +136,9 @@ def _spread(y, stride):
     return spread
 
 
-def _slid(padded, filter):
-    return F.conv1d(padded[None, None], filter[None, None])[0, 0]
+def _slid(line, filter, before, after, stride=1):
+    padded = F.pad(line, (before, after))
+    return F.conv1d(padded[None, None], filter[None, None], stride=stride)[0, 0]
 
 
 @check(points=2, probes=_outputs)
@@ -87,16 +147,33 @@ def transpose_by_zeros(y, filter, stride):
 
     stride - 1 zeros go between neighbours in y, f - 1 zeros to either end; the filter is flipped.
     """
-    margin = len(filter) - 1
-    return _slid(F.pad(_spread(y, stride), (margin, margin)), filter.flip(0))
+    spread = torch.zeros((len(y) - 1) * stride + 1)
+    spread[::stride] = y
+    padded = F.pad(spread, (len(filter) - 1, len(filter) - 1))
+    return F.conv1d(padded[None, None], filter.flip(0)[None, None])[0, 0]
 
 
 @transpose_by_zeros.mistake(
-    "The filter is not flipped. Column j of W meets the outputs in order and so the weights in "
-    "*reverse* order: slide filter.flip(0)."
+    "The filter slides the wrong way round. Column j of W meets the outputs in order and so the "
+    "weights in *reverse* order. F.conv1d doesn't flip, so give it filter.flip(0); np.convolve "
+    "flips by itself, so give it the filter as it is."
 )
 def _not_flipped(y, filter, stride):
     return transpose_by_zeros.reference(y, filter.flip(0), stride)
+
+
+@transpose_by_zeros.mistake(
+    "You flipped y. What is flipped is the filter; the entries of y stay in their order."
+)
+def _y_flipped(y, filter, stride):
+    return transpose_by_zeros.reference(y.flip(0), filter.flip(0), stride)
+
+
+@transpose_by_zeros.mistake(
+    "Both y and the filter are flipped, which reads the result backwards. Flip the filter alone."
+)
+def _both_flipped(y, filter, stride):
+    return transpose_by_zeros.reference(y.flip(0), filter, stride)
 
 
 @transpose_by_zeros.mistake(
@@ -104,8 +181,7 @@ def _not_flipped(y, filter, stride):
     "back: with stride 2, every second place of the longer vector is zero."
 )
 def _only_padded(y, filter, stride):
-    margin = len(filter) - 1
-    return _slid(F.pad(y, (margin, margin)), filter.flip(0))
+    return _slid(y, filter.flip(0), len(filter) - 1, len(filter) - 1)
 
 
 @transpose_by_zeros.mistake(
@@ -113,9 +189,54 @@ def _only_padded(y, filter, stride):
     "Each end needs f - 1 zeros."
 )
 def _not_padded(y, filter, stride):
-    return _slid(F.pad(_spread(y, stride), (len(filter), len(filter))), filter.flip(0))[
-        len(filter) : -len(filter)
-    ]
+    return _slid(_spread(y, stride), filter.flip(0), 0, 0)
+
+
+@transpose_by_zeros.mistake(
+    "There is a zero too many at either end: the first window holds y's first entry as its last, "
+    "so f - 1 zeros come before it."
+)
+def _padded_too_far(y, filter, stride):
+    return _slid(_spread(y, stride), filter.flip(0), len(filter), len(filter))
+
+
+@transpose_by_zeros.mistake("All the zeros are at one end. f - 1 of them belong to either end.")
+def _padded_at_the_end(y, filter, stride):
+    return _slid(_spread(y, stride), filter.flip(0), 0, 2 * (len(filter) - 1))
+
+
+@transpose_by_zeros.mistake(
+    "The values are right, but further to the right than they should be: all the zeros are at the "
+    "beginning. f - 1 of them belong to either end."
+)
+def _padded_at_the_beginning(y, filter, stride):
+    return _slid(_spread(y, stride), filter.flip(0), 2 * (len(filter) - 1), 0)
+
+
+@transpose_by_zeros.mistake(
+    "Zeros also follow the last entry of y. They go between neighbours only, so the longer vector "
+    "has (n - 1) * stride + 1 entries."
+)
+def _zeros_behind(y, filter, stride):
+    longer = F.pad(_spread(y, stride), (0, stride - 1))
+    return _slid(longer, filter.flip(0), len(filter) - 1, len(filter) - 1)
+
+
+@transpose_by_zeros.mistake(
+    "There is a zero too many between neighbours: with stride 2 every second place is filled, so "
+    "stride - 1 zeros lie between two entries."
+)
+def _stride_too_large(y, filter, stride):
+    return transpose_by_zeros.reference(y, filter, stride + 1)
+
+
+@transpose_by_zeros.mistake(
+    "You slide the filter with the stride. The zeros stand for the stride already: this "
+    "convolution has stride 1."
+)
+def _stride_twice(y, filter, stride):
+    ends = len(filter) - 1
+    return _slid(_spread(y, stride), filter.flip(0), ends, ends, stride)
 
 
 @transpose_by_zeros.mistake(
@@ -123,31 +244,58 @@ def _not_padded(y, filter, stride):
     "upsampling and then a convolution: a good layer too, but not W.T @ y."
 )
 def _repeated(y, filter, stride):
-    margin = len(filter) - 1
     repeated = y.repeat_interleave(stride)[: (len(y) - 1) * stride + 1]
-    return _slid(F.pad(repeated, (margin, margin)), filter.flip(0))
+    return _slid(repeated, filter.flip(0), len(filter) - 1, len(filter) - 1)
+
+
+@transpose_by_zeros.mistake(
+    "Your result is cut off at both ends: `same` keeps as many entries as the longer of the two "
+    "has. Take the whole, `full`."
+)
+def _same_length(y, filter, stride):
+    whole = transpose_by_zeros.reference(y, filter, stride)
+    longer = max((len(y) - 1) * stride + 1, len(filter))
+    start = (len(whole) - longer) // 2
+    return whole[start : start + longer]
+
+
+@transpose_by_zeros.mistake(
+    "The axes that conv1d needs are still there: take them away again, with [0, 0]."
+)
+def _with_axes(y, filter, stride):
+    return transpose_by_zeros.reference(y, filter, stride)[None, None]
 
 
 # ---------------------------------------------------------------------------- unpooling
 
 
 def _pooled(random):
-    """With and without overlapping windows; maps that are not square; negative values."""
+    """Windows apart and overlapping, where some share a maximum; one map is square.
+
+    Values of both signs, and other values than the maxima at their places: a signal on its way
+    back is no activation.
+    """
     probes = []
-    for size, kernel, stride in (((6, 8), 2, 2), ((7, 5), 3, 2), ((5, 9), 3, 1)):
-        maps = torch.randn(2, 3, *size)
+    for count, size, kernel, stride in (
+        ((2, 3), (6, 6), 2, 2),
+        ((1, 4), (7, 5), 3, 2),
+        ((3, 2), (5, 9), 3, 1),
+    ):
+        maps = torch.randn(*count, *size)
+        maps[:, :, 2, 3] = 9
         values, switches = F.max_pool2d(maps, kernel, stride, return_indices=True)
-        probes.append((values, switches, size))
+        signal = torch.randn(values.shape)
+        probes.append((signal, switches, size))
     return probes
 
 
-def _scattered(values, switches, size, reduce):
+def _scattered(values, switches, size, reduce="sum"):
     maps = torch.zeros(*values.shape[:2], size[0] * size[1])
     places, flat = switches.flatten(2), values.flatten(2)
     if reduce == "last":
         maps.scatter_(2, places, flat)
     else:
-        maps.scatter_reduce_(2, places, flat, reduce)
+        maps.scatter_reduce_(2, places, flat, reduce, include_self=reduce != "mean")
     return maps.view(*values.shape[:2], *size)
 
 
@@ -158,15 +306,34 @@ def unpool(values, switches, size):
     switches: (N, C, h, w), places in a map of size (H, W) in reading order
     Where windows overlap, one place may get several values: they are added.
     """
-    return _scattered(values, switches, size, "sum")
+    height, width = size
+    maps = torch.zeros(*values.shape[:2], height * width)
+    maps.scatter_add_(2, switches.flatten(2), values.flatten(2))
+    return maps.view(*values.shape[:2], height, width)
 
 
 @unpool.mistake(
     "Where windows overlap you keep one of the values that share a place. torch's max_unpool2d "
     "does that too; the transpose of the pooling adds them: scatter_add_."
 )
-def _kept_one(values, switches, size):
+def _kept_last(values, switches, size):
     return _scattered(values, switches, size, "last")
+
+
+@unpool.mistake(
+    "You keep the largest of the values that share a place, and 0 where they are negative. The "
+    "transpose of the pooling adds them."
+)
+def _kept_largest(values, switches, size):
+    return _scattered(values, switches, size, "amax")
+
+
+@unpool.mistake(
+    "Where windows overlap you average the values that share a place. The transpose of the pooling "
+    "adds them."
+)
+def _averaged(values, switches, size):
+    return _scattered(values, switches, size, "mean")
 
 
 @unpool.mistake(
@@ -194,59 +361,147 @@ def _corners(values, switches, size):
     "along columns."
 )
 def _by_columns(values, switches, size):
-    turned = switches % size[1] * size[0] + switches // size[1]
-    return _scattered(values, turned, size, "sum")
+    return _one_by_one(values, switches, size, lambda place: (place % size[1], place // size[1]))
+
+
+@unpool.mistake(
+    "You divide the switches by the height. A map is read row by row, and each row is as long as "
+    "the map is *wide*: row = switch // W, column = switch % W."
+)
+def _by_height(values, switches, size):
+    return _one_by_one(values, switches, size, lambda place: divmod(place, size[0]))
+
+
+def _one_by_one(values, switches, size, row_and_column):
+    maps = torch.zeros(*values.shape[:2], *size)
+    for count, channel, i, j in itertools.product(*map(range, values.shape)):
+        row, column = row_and_column(int(switches[count, channel, i, j]))
+        maps[count, channel, row, column] += values[count, channel, i, j]
+    return maps
+
+
+@unpool.mistake("Height and width are exchanged: `size` is (H, W), rows first.")
+def _size_exchanged(values, switches, size):
+    return _scattered(values, switches, size[::-1])
+
+
+@unpool.mistake("The map is still flat. Give it its rows and columns back: `.view(N, C, H, W)`.")
+def _flat(values, switches, size):
+    return _scattered(values, switches, size).flatten(2)
+
+
+@unpool.mistake(
+    "Only the first map of the first picture is filled. Every channel of every picture has values "
+    "and switches of its own."
+)
+def _first_map(values, switches, size):
+    maps = torch.zeros(*values.shape[:2], *size)
+    maps[:1, :1] = _scattered(values[:1, :1], switches[:1, :1], size)
+    return maps
+
+
+@unpool.mistake(
+    "All channels share one map: switches begin anew in every channel, so a map of its own is "
+    "needed for each."
+)
+def _channels_together(values, switches, size):
+    maps = _scattered(values.flatten(1)[:, None, None], switches.flatten(1)[:, None, None], size)
+    return maps.expand(-1, values.shape[1], -1, -1)
+
+
+@unpool.mistake("You mark the places. What belongs there is the values.")
+def _marked(values, switches, size):
+    return (_scattered(torch.ones_like(values), switches, size) > 0).float()
 
 
 # ---------------------------------------------------------------------------- the deconvnet
 
 
+def _layers(*builds):
+    """Frozen layers: a number stands for pooling, (in, out, kernel, padding) for a convolution."""
+    layers = []
+    for build in builds:
+        if build == "relu":
+            layers.append(nn.ReLU())
+        elif isinstance(build, int):
+            layers.append(nn.MaxPool2d(build))
+        else:
+            inputs, outputs, kernel, padding = build
+            layers.append(nn.Conv2d(inputs, outputs, kernel, padding=padding))
+            nn.init.normal_(layers[-1].weight, std=0.3)
+            nn.init.constant_(layers[-1].bias, 0.2)
+        layers[-1].requires_grad_(False)
+    return layers
+
+
 def _networks(random):
-    """A few layers of a classifier, pictures that are not square, and a channel that fires."""
-    layers = [
-        nn.Conv2d(3, 5, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(5, 6, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(6, 4, 3, padding=1),
-        nn.ReLU(),
-    ]
-    for layer in layers:
-        if isinstance(layer, nn.Conv2d):
-            nn.init.normal_(layer.weight, std=0.3)
-            nn.init.constant_(layer.bias, 0.2)
-        layer.requires_grad_(False)
+    """Networks with several kernels, paddings and poolings, some of which leave a row over.
+
+    The channel fires in both pictures but is never the strongest, and the second picture is
+    brighter. One network ends in a convolution whose values are all negative.
+    """
+    long = _layers((3, 5, 3, 1), "relu", 2, (5, 6, 3, 1), "relu", 2, (6, 4, 3, 1), "relu")
+    short = _layers((3, 4, 5, 2), "relu", 3, (4, 5, 3, 1), "relu")
+    pooled = _layers((3, 6, 3, (0, 1)), "relu", 2)
+    below_zero = _layers((3, 4, 3, 0), "relu", (4, 3, 1, 0))
     probes = []
-    for size, count in (((16, 24), 8), ((20, 12), 5), ((12, 16), 8)):
+    for layers, size, channel in (
+        (long, (16, 24), 2),
+        (short, (13, 20), 1),
+        (pooled, (9, 12), 0),
+        (below_zero, (6, 8), 1),
+    ):
         x = torch.randn(2, 3, *size)
-        maps = nn.Sequential(*layers[:count])(x)
-        channel = int(maps.amax((2, 3)).amin(0).argmax())
-        probes.append((layers[:count], x, channel))
+        x[1] *= 1.5
+        _make_runner_up(layers, x, channel)
+        probes.append((layers, x, channel))
+    below_zero[-1].bias -= 50
+    probes.append((long, probes[0][1][1:], 3))
     return probes
 
 
-def _way(layers, x, channel, relu=None, transpose=None, unpooled=None, keep=None):
-    """The deconvnet, with steps that a mistake may replace."""
-    seen, switches = [], []
+def _make_runner_up(layers, x, channel):
+    """Exchanges channels of the last convolution so that `channel` comes second in strength."""
+    last = [layer for layer in layers if isinstance(layer, nn.Conv2d)][-1]
+    peaks = nn.Sequential(*layers)(x).amax((2, 3)).amin(0)
+    order = peaks.argsort(descending=True).tolist()
+    order.insert(channel, order.pop(1))
+    last.weight.copy_(last.weight[order])
+
+
+def way_up(layers, x):
+    """Runs the layers, and notes what the way back needs -> maps, [(layer, size, switches)]."""
+    notes = []
+    for layer in layers:
+        size, switches = x.shape[2:], None
+        if isinstance(layer, nn.MaxPool2d):
+            x, switches = F.max_pool2d(x, layer.kernel_size, return_indices=True)
+        else:
+            x = layer(x)
+        notes.append((layer, size, switches))
+    return x, notes
+
+
+@check(points=4, probes=_networks, graph="any")
+def deconvnet(layers, x, channel):
+    """The strongest activation of a channel after the last layer, sent back to x: (N, 3, H, W).
+
+    layers: a list of nn.Conv2d (stride 1, any padding), nn.ReLU and nn.MaxPool2d (stride = kernel)
+    x: (N, 3, H, W); each picture has its own strongest activation, which keeps its value
+    On the way back: unpool by switches, rectify, transposed filter without bias.
+    """
     with torch.no_grad():
-        for layer in layers:
-            seen.append(x)
-            places = None
+        maps, notes = way_up(layers, x)
+        strongest = maps[:, channel].amax(dim=(1, 2), keepdim=True)
+        signal = torch.zeros_like(maps)
+        signal[:, channel] = maps[:, channel] * (maps[:, channel] == strongest)
+        for layer, size, switches in reversed(notes):
             if isinstance(layer, nn.MaxPool2d):
-                x, places = F.max_pool2d(x, layer.kernel_size, return_indices=True)
-            else:
-                x = layer(x)
-            switches.append(places)
-        signal = (keep or _strongest)(x, channel)
-        for layer, before, places in zip(layers[::-1], seen[::-1], switches[::-1]):
-            if isinstance(layer, nn.MaxPool2d):
-                signal = (unpooled or unpool.reference)(signal, places, before.shape[2:])
+                signal = unpool.reference(signal, switches, size)
             elif isinstance(layer, nn.ReLU):
-                signal = (relu or _rectified)(signal, before)
+                signal = signal.relu()
             else:
-                signal = (transpose or _transpose)(signal, layer)
+                signal = F.conv_transpose2d(signal, layer.weight, padding=layer.padding)
     return signal
 
 
@@ -265,14 +520,22 @@ def _transpose(signal, layer):
     return F.conv_transpose2d(signal, layer.weight, padding=layer.padding)
 
 
-@check(points=4, probes=_networks)
-def deconvnet(layers, x, channel):
-    """The strongest activation of a channel after the last layer, sent back to x: (N, 3, H, W).
-
-    layers: a list of nn.Conv2d (stride 1), nn.ReLU and nn.MaxPool2d; x: (N, 3, H, W)
-    On the way back: unpool by switches, rectify, transposed filter without bias.
-    """
-    return _way(layers, x, channel)
+@torch.no_grad()
+def _sent_back(
+    layers, x, channel, keep=_strongest, relu=_rectified, transpose=_transpose, unpooled=_scattered
+):
+    """The deconvnet, with steps that a mistake may replace."""
+    maps, notes = way_up(layers, x)
+    signal = keep(maps, channel)
+    for number, (layer, size, switches) in reversed(list(enumerate(notes))):
+        if isinstance(layer, nn.MaxPool2d):
+            signal = unpooled(signal, switches, size)
+        elif isinstance(layer, nn.ReLU):
+            before, _ = way_up(layers[:number], x)
+            signal = relu(signal, before)
+        else:
+            signal = transpose(signal, layer)
+    return signal
 
 
 @deconvnet.mistake(
@@ -280,7 +543,7 @@ def deconvnet(layers, x, channel):
     "deconvnet doesn't ask for that; it rectifies the signal itself."
 )
 def _gradients_rule(layers, x, channel):
-    return _way(layers, x, channel, relu=lambda signal, before: signal * (before > 0))
+    return _sent_back(layers, x, channel, relu=lambda signal, before: signal * (before > 0))
 
 
 @deconvnet.mistake(
@@ -288,7 +551,7 @@ def _gradients_rule(layers, x, channel):
     "does not look at what the ReLU saw."
 )
 def _guided(layers, x, channel):
-    return _way(layers, x, channel, relu=lambda signal, before: signal.relu() * (before > 0))
+    return _sent_back(layers, x, channel, relu=lambda signal, before: signal.relu() * (before > 0))
 
 
 @deconvnet.mistake(
@@ -296,7 +559,18 @@ def _guided(layers, x, channel):
     "zero."
 )
 def _not_rectified(layers, x, channel):
-    return _way(layers, x, channel, relu=lambda signal, before: signal)
+    return _sent_back(layers, x, channel, relu=lambda signal, before: signal)
+
+
+@deconvnet.mistake(
+    "Every convolution is rectified on your way back. The signal is rectified where a ReLU stands, "
+    "and the pixels may be negative."
+)
+def _rectified_everywhere(layers, x, channel):
+    def transpose(signal, layer):
+        return _transpose(signal, layer).relu()
+
+    return _sent_back(layers, x, channel, transpose=transpose)
 
 
 @deconvnet.mistake(
@@ -309,26 +583,15 @@ def _whole_map(layers, x, channel):
         kept[:, channel] = maps[:, channel]
         return kept
 
-    return _way(layers, x, channel, keep=keep)
+    return _sent_back(layers, x, channel, keep=keep)
 
 
 @deconvnet.mistake(
-    "You upsample instead of unpooling: the values must go back to where their maxima were; the "
-    "switches of the way up know it."
+    "You send all maps back as they are. Only one number stays for each picture, the strongest "
+    "activation of the channel; all else becomes zero."
 )
-def _without_switches(layers, x, channel):
-    return _way(layers, x, channel, unpooled=lambda s, places, size: F.interpolate(s, size))
-
-
-@deconvnet.mistake(
-    "You subtract the convolutions' biases on the way back. A transposed filter has no bias: it "
-    "spreads the signal, it does not undo the layer."
-)
-def _with_bias(layers, x, channel):
-    def transpose(signal, layer):
-        return _transpose(signal - layer.bias[:, None, None], layer)
-
-    return _way(layers, x, channel, transpose=transpose)
+def _all_maps(layers, x, channel):
+    return _sent_back(layers, x, channel, keep=lambda maps, channel: maps)
 
 
 @deconvnet.mistake(
@@ -341,4 +604,103 @@ def _of_the_batch(layers, x, channel):
         kept[:, channel] = maps[:, channel] * (maps[:, channel] == maps[:, channel].max())
         return kept
 
-    return _way(layers, x, channel, keep=keep)
+    return _sent_back(layers, x, channel, keep=keep)
+
+
+@deconvnet.mistake(
+    "You keep the strongest activation of all channels. Look for it in the channel that was asked "
+    "for, `maps[:, channel]`."
+)
+def _of_all_channels(layers, x, channel):
+    def keep(maps, channel):
+        return maps * (maps == maps.amax((1, 2, 3), keepdim=True))
+
+    return _sent_back(layers, x, channel, keep=keep)
+
+
+@deconvnet.mistake(
+    "You keep the strongest activation of every channel. All channels but the one that was asked "
+    "for become zero."
+)
+def _of_each_channel(layers, x, channel):
+    def keep(maps, channel):
+        return maps * (maps == maps.amax((2, 3), keepdim=True))
+
+    return _sent_back(layers, x, channel, keep=keep)
+
+
+@deconvnet.mistake(
+    "At the strongest place you keep all channels. Only the one that was asked for stays; the "
+    "others become zero there, too."
+)
+def _all_channels_there(layers, x, channel):
+    def keep(maps, channel):
+        one = maps[:, channel : channel + 1]
+        return maps * (one == one.amax((2, 3), keepdim=True))
+
+    return _sent_back(layers, x, channel, keep=keep)
+
+
+@deconvnet.mistake("You send a 1 back. The strongest activation keeps its own value.")
+def _one(layers, x, channel):
+    def keep(maps, channel):
+        kept = torch.zeros_like(maps)
+        one = maps[:, channel]
+        kept[:, channel] = (one == one.amax((1, 2), keepdim=True)).float()
+        return kept
+
+    return _sent_back(layers, x, channel, keep=keep)
+
+
+@deconvnet.mistake(
+    "You upsample instead of unpooling: the values must go back to where their maxima were; the "
+    "switches of the way up know it."
+)
+def _without_switches(layers, x, channel):
+    def unpooled(signal, switches, size):
+        return F.interpolate(signal, size)
+
+    return _sent_back(layers, x, channel, unpooled=unpooled)
+
+
+@deconvnet.mistake(
+    "You subtract the convolutions' biases on the way back. A transposed filter has no bias: it "
+    "spreads the signal, it does not undo the layer."
+)
+def _bias_subtracted(layers, x, channel):
+    def transpose(signal, layer):
+        return _transpose(signal - layer.bias[:, None, None], layer)
+
+    return _sent_back(layers, x, channel, transpose=transpose)
+
+
+@deconvnet.mistake(
+    "Your filters are not flipped: you used `conv2d` with channels exchanged. The transpose of a "
+    "convolution is F.conv_transpose2d."
+)
+def _not_transposed(layers, x, channel):
+    def transpose(signal, layer):
+        return F.conv2d(signal, layer.weight.transpose(0, 1), padding=layer.padding)
+
+    return _sent_back(layers, x, channel, transpose=transpose)
+
+
+@deconvnet.mistake(
+    "The padding is missing on your way back, so the signal grows with every convolution. Give "
+    "F.conv_transpose2d the layer's own: padding=layer.padding."
+)
+def _no_padding(layers, x, channel):
+    def transpose(signal, layer):
+        return F.conv_transpose2d(signal, layer.weight)
+
+    return _sent_back(layers, x, channel, transpose=transpose)
+
+
+@deconvnet.mistake(
+    "Your padding is 1 for every convolution. A layer knows its own: padding=layer.padding."
+)
+def _padding_1(layers, x, channel):
+    def transpose(signal, layer):
+        return F.conv_transpose2d(signal, layer.weight, padding=1)
+
+    return _sent_back(layers, x, channel, transpose=transpose)

@@ -8,34 +8,44 @@ from course_utils.exercises import check
 # ---------------------------------------------------------------------------- by condition
 
 
+CONDITIONS = [(0, "sunny"), (0, "overcast"), (1, "sunny"), (1, "overcast")]
+
+
 def _verdicts(random):
-    """Predictions and labels of 40 and 23 pictures in both weathers."""
-    calls = []
-    for count in (40, 23):
-        labels = random.integers(0, 2, count)
-        weather = random.choice(["sunny", "overcast"], count, p=[0.3, 0.7])
-        wrong = random.random(count) < 0.35
-        calls.append((np.where(wrong, 1 - labels, labels), labels, weather))
-    return calls
+    """Unequally many pictures of each condition; in the second set one condition is absent."""
+    return [_judged(random, (10, 20, 30, 12)), _judged(random, (14, 0, 9, 25))]
 
 
-def _conditions(labels, weather):
-    return sorted({(int(label), str(name)) for label, name in zip(labels, weather)})
+def _judged(random, counts):
+    """(predictions, labels, weather), shuffled; another share is right in each condition."""
+    labels = np.repeat([label for label, _ in CONDITIONS], counts)
+    weather = np.repeat([name for _, name in CONDITIONS], counts)
+    shares = random.permutation([0.1, 0.35, 0.65, 0.9])
+    right = np.concatenate([np.arange(n) < round(s * n) for s, n in zip(shares, counts)])
+    order = random.permutation(len(labels))
+    return np.where(right, labels, 1 - labels)[order], labels[order], weather[order]
 
 
 @check(points=2, probes=_verdicts)
 def accuracy_by_condition(predictions, labels, weather):
     """Accuracy for each (label, weather) that occurs -> {(0 or 1, "sunny" or "overcast"): share}.
 
-    predictions, labels: (N,) integer arrays; weather: (N,) array of strings
+    A dict with tuples as keys and shares in [0, 1] as values; a condition without a picture has no
+    entry. predictions, labels: (N,) integer arrays; weather: (N,) array of strings
     """
     shares = {}
-    for label in np.unique(labels):
-        for name in np.unique(weather):
+    for label in (0, 1):
+        for name in ("sunny", "overcast"):
             chosen = (labels == label) & (weather == name)
             if chosen.any():
-                shares[int(label), str(name)] = float((predictions[chosen] == label).mean())
+                shares[label, name] = (predictions[chosen] == label).mean()
     return shares
+
+
+def _for_each_condition(share, labels, weather):
+    """{condition: share of the pictures chosen by a mask} of the conditions that occur."""
+    chosen = {c: (labels == c[0]) & (weather == c[1]) for c in CONDITIONS}
+    return {condition: share(mask) for condition, mask in chosen.items() if mask.any()}
 
 
 @accuracy_by_condition.mistake(
@@ -43,12 +53,8 @@ def accuracy_by_condition(predictions, labels, weather):
     "of pictures in that condition."
 )
 def _share_of_all(predictions, labels, weather):
-    return {
-        (label, name): float(
-            ((predictions == label) & (labels == label) & (weather == name)).mean()
-        )
-        for label, name in _conditions(labels, weather)
-    }
+    right = predictions == labels
+    return _for_each_condition(lambda mask: (right & mask).mean(), labels, weather)
 
 
 @accuracy_by_condition.mistake(
@@ -56,11 +62,8 @@ def _share_of_all(predictions, labels, weather):
     "prediction only says whether each was right."
 )
 def _grouped_by_prediction(predictions, labels, weather):
-    shares = {}
-    for label, name in _conditions(labels, weather):
-        chosen = (predictions == label) & (weather == name)
-        shares[label, name] = float((labels[chosen] == label).mean())
-    return shares
+    right = predictions == labels
+    return _for_each_condition(lambda mask: right[mask].mean(), predictions, weather)
 
 
 @accuracy_by_condition.mistake(
@@ -68,20 +71,15 @@ def _grouped_by_prediction(predictions, labels, weather):
     "prediction equals the label, for empty yards too."
 )
 def _called_tank(predictions, labels, weather):
-    return {
-        (label, name): float((predictions[(labels == label) & (weather == name)] == 1).mean())
-        for label, name in _conditions(labels, weather)
-    }
+    return _for_each_condition(lambda mask: (predictions[mask] == 1).mean(), labels, weather)
 
 
 @accuracy_by_condition.mistake(
     "These are counts of right answers. Divide each by the number of pictures in its condition."
 )
 def _counts(predictions, labels, weather):
-    return {
-        (label, name): float(((predictions == label) & (labels == label) & (weather == name)).sum())
-        for label, name in _conditions(labels, weather)
-    }
+    right = predictions == labels
+    return _for_each_condition(lambda mask: right[mask].sum(), labels, weather)
 
 
 @accuracy_by_condition.mistake(
@@ -89,10 +87,37 @@ def _counts(predictions, labels, weather):
     "a condition choose its pictures, with `&` between them."
 )
 def _without_weather(predictions, labels, weather):
+    of_label = [(predictions[labels == label] == label).mean() for label in (0, 1)]
+    return {(label, name): of_label[label] for label, name in set(zip(labels, weather))}
+
+
+@accuracy_by_condition.mistake(
+    "Your shares ignore the label: both labels have the same value in a weather. Both parts of a "
+    "condition choose its pictures, with `&` between them."
+)
+def _without_label(predictions, labels, weather):
+    right = predictions == labels
     return {
-        (label, name): float((predictions[labels == label] == label).mean())
-        for label, name in _conditions(labels, weather)
+        (label, name): right[weather == name].mean() for label, name in set(zip(labels, weather))
     }
+
+
+@accuracy_by_condition.mistake(
+    "A condition that no picture has gets an entry from you, and the mean of nothing is NaN. "
+    "Leave it out: ask `chosen.any()` first."
+)
+def _mean_of_nothing(predictions, labels, weather):
+    shares = accuracy_by_condition.reference(predictions, labels, weather)
+    return {condition: shares.get(condition, np.nan) for condition in CONDITIONS}
+
+
+@accuracy_by_condition.mistake(
+    "Only the conditions of label 0 are there. Does your `return` stand inside a loop? Move it to "
+    "the left, behind both."
+)
+def _returned_early(predictions, labels, weather):
+    shares = accuracy_by_condition.reference(predictions, labels, weather)
+    return {condition: share for condition, share in shares.items() if condition[0] == 0}
 
 
 # ---------------------------------------------------------------------------- effects
@@ -104,9 +129,9 @@ def _quads(random):
 
 @check(points=2, probes=_quads)
 def effects(scores):
-    """Effects of tank, weather and their interaction, each (scenes,).
+    """Effects of tank, weather and their interaction, in this order, each (scenes,).
 
-    scores: (scenes, 2, 2); axis 1 is no tank, tank; axis 2 is overcast, sunny
+    scores: (scenes, 2, 2) array; axis 1 is no tank, tank; axis 2 is overcast, sunny
     """
     tank_overcast, tank_sunny = (scores[:, 1] - scores[:, 0]).T
     weather_empty, weather_tank = (scores[:, :, 1] - scores[:, :, 0]).T
@@ -135,15 +160,6 @@ def _sums(scores):
 
 
 @effects.mistake(
-    "All signs are turned round. The effect of the tank is the score with it minus the score "
-    'without it; index 1 is "with".'
-)
-def _signs(scores):
-    tank, weather, both = effects.reference(scores)
-    return -tank, -weather, -both
-
-
-@effects.mistake(
     "Your interaction is halved. Here it is the tank's effect in the sun minus its effect under "
     "clouds, without a half."
 )
@@ -161,6 +177,13 @@ def _averaged(scores):
 
 
 @effects.mistake(
+    "Your indices pick scenes: axis 0 counts them. Begin with a colon, as in `scores[:, 1, 1]`."
+)
+def _scenes_indexed(scores):
+    return effects.reference(scores.transpose(2, 0, 1))
+
+
+@effects.mistake(
     "You read the effects under one condition only: the tank's in the sun, the weather's with a "
     "tank. Average each over both conditions of the other factor."
 )
@@ -170,17 +193,49 @@ def _simple_effects(scores):
     return tank, weather, effects.reference(scores)[2]
 
 
+@effects.mistake(
+    "`a + b / 2` halves the second difference alone. Put parentheses around the sum before you "
+    "halve it."
+)
+def _second_halved(scores):
+    tank, weather = scores[:, 1] - scores[:, 0], scores[:, :, 1] - scores[:, :, 0]
+    both = effects.reference(scores)[2]
+    return tank[:, 1] + tank[:, 0] / 2, weather[:, 0] + weather[:, 1] / 2, both
+
+
+@effects.mistake(
+    "Your interaction is the tank's effect minus the weather's. It asks how the tank's effect "
+    "changes: its effect in the sun minus its effect under clouds."
+)
+def _difference_of_effects(scores):
+    tank, weather, _ = effects.reference(scores)
+    return tank, weather, tank - weather
+
+
+@effects.mistake(
+    "The order is another one: first the effect of the tank, then that of the weather, last the "
+    "interaction."
+)
+def _other_order(scores):
+    tank, weather, both = effects.reference(scores)
+    return tank, both, weather
+
+
 # ---------------------------------------------------------------------------- region swap
 
 
 def _picture_pairs(random):
-    pairs = [(torch.rand(3, *size), torch.rand(3, *size)) for size in ((5, 7), (6, 4))]
+    """Pictures of the same size with values of both signs, and a mask of some of their pixels."""
+    pairs = [(torch.randn(3, *size), torch.randn(3, *size)) for size in ((5, 7), (6, 4))]
     return [(*pair, torch.rand(pair[0].shape[1:]) > 0.6) for pair in pairs]
 
 
 @check(points=1, probes=_picture_pairs)
 def swap(picture, donor, mask):
-    """A picture (3, H, W) whose pixels inside `mask` (H, W) come from `donor` (3, H, W)."""
+    """`picture`, with the pixels where `mask` is True taken from `donor` -> a new (3, H, W).
+
+    picture, donor: (3, H, W), left as they are; mask: (H, W), True or False
+    """
     return torch.where(mask, donor, picture)
 
 
@@ -205,6 +260,29 @@ def _added(picture, donor, mask):
 
 
 @swap.mistake(
+    "Outside the mask you add the whole donor to `picture`. Either side needs its mask: the donor "
+    "the mask, `picture` the opposite `~mask`."
+)
+def _donor_everywhere(picture, donor, mask):
+    return picture * ~mask + donor
+
+
+@swap.mistake(
+    "Inside the mask your picture is black: you cut the pixels out, but don't put in the donor's."
+)
+def _hole(picture, donor, mask):
+    return picture * ~mask
+
+
+@swap.mistake(
+    "You exchange the first colour alone. The mask (H, W) counts for all three: index with "
+    "`[:, mask]`, or let `torch.where` spread it."
+)
+def _first_colour(picture, donor, mask):
+    return torch.cat([torch.where(mask, donor, picture)[:1], picture[1:]])
+
+
+@swap.mistake(
     "Your function writes into `picture`, so the next experiment starts from a changed one. Copy "
     "it first, or make a new tensor with `torch.where`."
 )
@@ -218,7 +296,11 @@ def _written_into(picture, donor, mask):
 
 @check(points=2, probes=_picture_pairs)
 def paste(with_tank, without, mask):
-    """The two mixtures, "inside only" and "outside only", as pictures (3, H, W)."""
+    """The two mixtures ("inside only", "outside only"), each a new picture (3, H, W).
+
+    with_tank, without: two pictures (3, H, W) that differ by the tank alone, left as they are;
+    mask: (H, W), True on the tank
+    """
     return torch.where(mask, with_tank, without), torch.where(mask, without, with_tank)
 
 
@@ -245,3 +327,20 @@ def _on_black(with_tank, without, mask):
 )
 def _second_is_empty(with_tank, without, mask):
     return paste.reference(with_tank, without, mask)[0], without
+
+
+@paste.mistake(
+    '"Outside only" is "inside only" once more. Start it from the picture with the tank, with the '
+    "same mask as before, not the opposite one."
+)
+def _inside_twice(with_tank, without, mask):
+    inside = paste.reference(with_tank, without, mask)[0]
+    return inside, inside
+
+
+@paste.mistake(
+    '"Outside only" is right. Your "inside only" is the whole picture with the tank: start from '
+    "the empty scene, and paste the tank's pixels alone."
+)
+def _first_is_whole(with_tank, without, mask):
+    return with_tank, paste.reference(with_tank, without, mask)[1]

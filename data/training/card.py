@@ -116,12 +116,12 @@ def _parameters(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def training_facts(classifier, recipe, command, training_accuracy, minutes):
+def training_facts(classifier, recipe, command, seed, training_accuracy, minutes):
     """A paragraph for the card of a network that was trained from scratch."""
     erasing = "with" if recipe.schedule.erasing else "without"
     return (
         f"Trained on {recipe.dataset}, split {recipe.split}, {recipe.schedule.epochs} epochs"
-        f" {erasing} random erasing, seed {recipe.seed}; batch norm folded into the convolutions."
+        f" {erasing} random erasing, seed {seed}; batch norm folded into the convolutions."
         f" {_parameters(classifier.model):,} parameters. Training (`{command}`)"
         f" took {minutes:.1f} minutes with {torch.get_num_threads()} CPU thread(s)."
         f" Accuracy on its augmented training pictures in the last epoch:"
@@ -129,7 +129,7 @@ def training_facts(classifier, recipe, command, training_accuracy, minutes):
     )
 
 
-def head_facts(classifier, recipe, command, training_accuracy, seconds):
+def head_facts(classifier, recipe, command, seed, training_accuracy, seconds):
     """A paragraph for the card of a network that got a new last layer."""
     parameters = _parameters(classifier.model)
     return (
@@ -137,7 +137,7 @@ def head_facts(classifier, recipe, command, training_accuracy, seconds):
         f" changed copies (random erasing included): the last layer only, "
         f"{_parameters(classifier.model.head):,} of {parameters:,} parameters, by L-BFGS on each"
         f" picture's {classifier.model.head.in_features} channel means, with"
-        f" {recipe.ridge:g} times the squared weights, seed {recipe.seed}. Training (`{command}`)"
+        f" {recipe.ridge:g} times the squared weights, seed {seed}. Training (`{command}`)"
         f" took {seconds:.0f} seconds with {torch.get_num_threads()} CPU thread(s), nearly all of"
         f" them for the channel means. Accuracy on what it learned from:"
         f" {_percent(training_accuracy)}."

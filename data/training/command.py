@@ -48,15 +48,21 @@ def _fitted(name, recipe, seed):
     return classifier, accuracy, minutes
 
 
+def _command(name, recipe, seed):
+    """What trains this network again, from the seed that it was trained from."""
+    chosen = "" if seed == recipe.seed else f" --seed {seed}"
+    return f"python -m data.training {name}{chosen}"
+
+
 def train(name, into=INTO, seed=None):
     """Trains one network and writes NAME.safetensors, NAME.json and NAME.md to a folder."""
     recipe = RECIPES[name]
     seed = recipe.seed if seed is None else seed
     classifier, accuracy, minutes = _fitted(name, recipe, seed)
-    command = f"python -m data.training {name}"
+    command = _command(name, recipe, seed)
     _save(classifier, recipe, into, command, seed, epochs=recipe.schedule.epochs)
     siblings = {other: _fitted(name, recipe, other)[0] for other in recipe.other_seeds}
-    facts = training_facts(classifier, recipe, command, accuracy, minutes)
+    facts = training_facts(classifier, recipe, command, seed, accuracy, minutes)
     return _write_card(classifier, recipe, into, facts, siblings)
 
 
@@ -73,9 +79,9 @@ def train_head(name, into=INTO, seed=None):
     classifier = classifiers.Classifier(
         name, model, source.classes, source.mean, source.std, source.size, layers
     )
-    command = f"python -m data.training {name}"
+    command = _command(name, recipe, seed)
     _save(classifier, recipe, into, command, seed, source=recipe.source)
-    facts = head_facts(classifier, recipe, command, accuracy, seconds)
+    facts = head_facts(classifier, recipe, command, seed, accuracy, seconds)
     return _write_card(classifier, recipe, into, facts)
 
 
@@ -83,15 +89,15 @@ def train_decoder(name, into=DECODERS, seed=None):
     """Trains a segmenter or a generator, and writes what `train` writes."""
     recipe = DECODER_RECIPES[name]
     seed = recipe.seed if seed is None else seed
-    command = f"python -m data.training {name}"
+    command = _command(name, recipe, seed)
     facts = {"command": command, "seed": seed, "epochs": recipe.epochs}
     if isinstance(recipe, GeneratorRecipe):
         network, loss, minutes = fit_generator(recipe, seed)
-        text = generator_card(name, network, recipe, command, loss, minutes)
+        text = generator_card(name, network, recipe, command, seed, loss, minutes)
         facts |= {"dataset": recipe.dataset, "label": recipe.label}
     else:
         network, minutes = fit_segmenter(recipe, seed)
-        text = segmenter_card(name, network, recipe, command, minutes)
+        text = segmenter_card(name, network, recipe, command, seed, minutes)
         facts |= {"dataset": recipe.dataset, "encoder": recipe.encoder}
     decoders.save(network, into, name, **facts)
     (Path(into) / f"{name}.md").write_text(text, encoding="utf-8")

@@ -128,7 +128,7 @@ def checkerboard(images):
     return energy.sqrt()
 
 
-def generator_card(name, network, recipe, command, loss, minutes):
+def generator_card(name, network, recipe, command, seed, loss, minutes):
     """The model card."""
     parameters = sum(p.numel() for p in network.parameters())
     made = network(network.sample(200))
@@ -138,7 +138,7 @@ def generator_card(name, network, recipe, command, loss, minutes):
         f"{parameters:,} parameters: a vector of {recipe.dimensions} numbers becomes a picture of"
         f" {SIZE} x {SIZE} pixels. Trained on close-ups of the {recipe.label} training pictures and"
         f" their mirror images by generative latent optimization, {recipe.epochs} epochs, seed"
-        f" {recipe.seed}. Training (`{command}`) took {minutes:.1f} minutes with"
+        f" {seed}. Training (`{command}`) took {minutes:.1f} minutes with"
         f" {torch.get_num_threads()} CPU thread(s). Loss in the last epoch: {loss:.4f}.\n\n"
         "## Checkerboard\n\nStrength of the pattern with a period of two pixels, on a scale where"
         " pictures reach from 0 to 1.\n\n| pictures | strength |\n| --- | ---: |\n"

@@ -99,7 +99,7 @@ def predicted_masks(network, encoder, images, batch=25):
     return torch.cat(parts)
 
 
-def segmenter_card(name, network, recipe, command, minutes):
+def segmenter_card(name, network, recipe, command, seed, minutes):
     """The model card, measured on the test pictures."""
     encoder, test = classifiers.load(recipe.encoder), pictures.load_set(recipe.dataset, "test")
     images, labels = test.stack()
@@ -112,7 +112,7 @@ def segmenter_card(name, network, recipe, command, minutes):
         f"# {name}\n\n{recipe.about}\n",
         f"The encoder is `{recipe.encoder}`, unchanged; the decoder has {decoder:,} parameters and"
         f" was trained on the {recipe.dataset} training pictures and their masks, {recipe.epochs}"
-        f" epochs, seed {recipe.seed}. Training (`{command}`) took {minutes:.1f} minutes with"
+        f" epochs, seed {seed}. Training (`{command}`) took {minutes:.1f} minutes with"
         f" {torch.get_num_threads()} CPU thread(s).\n",
         "## How well it finds the object\n",
         f"Mean intersection over union (IoU) on {len(test)} test pictures: {each.mean():.3f}."

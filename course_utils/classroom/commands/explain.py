@@ -12,21 +12,36 @@ def add_arguments(parser):
     parser.add_argument("picture", help="a file, or a name such as chelsea")
     parser.add_argument(
         "--classifier",
-        default="look_alikes",
         metavar="NAME",
-        help="look_alikes by default; imagenet:resnet18, or a Python file of yours",
+        help="by default imagenet for photographs, and the course's own for its renders; or"
+        " imagenet:resnet18, timm:NAME, or a Python file of yours",
     )
     parser.add_argument("--methods", nargs="*", default=[], metavar="METHOD", help="all by default")
     parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE")
 
 
 def work(options):
+    _refuse_missing_file(options.picture)
     from course_utils.classroom.explain import explain
 
+    started = time.monotonic()
     try:
-        started = time.monotonic()
-        page = explain(options.picture, options.out, options.classifier, options.methods)
-        print(f"{page} ({time.monotonic() - started:.0f} s)")
-        return 0
+        page = explain(
+            options.picture, options.out, options.classifier, options.methods, progress=True
+        )
+    except OSError as error:
+        raise UsageError(f"{options.out} can't be written ({error.strerror or error}).") from None
     except (ValueError, RuntimeError) as error:  # unknown names, bad pictures, missing weights
         raise UsageError(str(error)) from None
+    print(f"{page} ({time.monotonic() - started:.0f} s)")
+    return 0
+
+
+def _refuse_missing_file(picture):
+    """Says at once, before torch is imported, that a picture's file isn't there.
+
+    Names that `open_picture` knows have no dot in their last part.
+    """
+    file = Path(picture).expanduser()
+    if file.suffix and not file.exists():
+        raise UsageError(f"There is no picture {picture!r} (looking in {Path.cwd()}).")

@@ -405,7 +405,7 @@ def _hidden(folders):
 
 
 def _data_folder():
-    from course_utils.pictures import data_folder  # slow, and not needed by who only asks
+    from course_utils.manifest import data_folder  # slow, and not needed by who only asks
 
     return data_folder()
 

@@ -59,8 +59,8 @@ HIDDEN = {
         "unpool",
     ),
     "gradient_ascent": ("total_variation",),
+    "occlusion": ("windows",),
     "saliency": ("saliency",),
-    "the_audit": ("confess", "planted", "reveal"),
 }
 """For each notebook's exercises, the functions of the package that do what one of them asks for.
 

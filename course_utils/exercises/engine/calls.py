@@ -5,6 +5,7 @@ the judgement.
 """
 
 import contextlib
+import copy
 import random as python_random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules import module as every_module
 
 from course_utils.exercises.engine.causes import Raised, explain
 from course_utils.exercises.engine.compare import difference
+from course_utils.exercises.engine.probes import contains_failure
+from course_utils.exercises.engine.values import read
 
 Probes = Callable[[np.random.Generator], list[tuple]]
 
@@ -24,32 +28,49 @@ class Outcome:
     """What one call did."""
 
     value: object = None
+    """What it returned, as plain data (see `values`)."""
     raised: Raised | None = None
     changed: str = ""
     """What it changed of its arguments, in one clause with their numbers in braces, or ""."""
+    in_graph: bool = False
+    """Whether something of the value requires a gradient."""
+    gradients: list[torch.Tensor] | None = None
+    """Of the value, with respect to each argument that requires one; None if there is none."""
 
 
 def call_on_probes(function: Callable, probes: Probes, seed: int) -> list[Outcome]:
     """Calls `function` with each probe's arguments -> what happened, up to the first exception.
 
+    A probe whose network fails on purpose ends nothing: the next one follows.
+    """
+    return list(each_call(function, probes, seed))
+
+
+def each_call(function: Callable, probes: Probes, seed: int) -> Iterator[Outcome]:
+    """The same as an iterator, which calls only when it is asked for the next outcome.
+
     Every call gets arguments that no other call has touched, also where probes share a network,
     and starts from the same random numbers.
     """
-    outcomes = []
     for number, before in enumerate(make_probes(probes, seed)):
-        arguments = make_probes(probes, seed)[number]
+        arguments = copied(before)
         with seeded(seed + number):
-            outcomes.append(_call(function, arguments))
-        outcomes[-1].changed = _first_change(before, arguments)
-        if outcomes[-1].raised:
-            break
-    return outcomes
+            outcome = _call(function, arguments)
+        outcome.changed = outcome.changed or _first_change(before, arguments)
+        yield outcome
+        if outcome.raised and not contains_failure(before):
+            return
 
 
 def make_probes(probes: Probes, seed: int) -> list[tuple]:
     """The arguments of all calls, the same for the same seed."""
     with seeded(seed):
         return probes(np.random.default_rng(seed))
+
+
+def copied(arguments: object) -> object:
+    """A copy that shares no memory with the original; a part that occurs twice is one part."""
+    return copy.deepcopy(arguments)
 
 
 @contextlib.contextmanager
@@ -68,30 +89,112 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def _call(function, arguments):
+    with _switches_restored() as changed_switch:
+        try:
+            value = function(*arguments)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            outcome = Outcome(raised=explain(error, function, len(arguments)))
+        else:
+            outcome = _recorded(value, arguments)
+    outcome.changed = changed_switch()
+    return outcome
+
+
+def _recorded(value, arguments):
+    data, tensors = read(value)
+    outcome = Outcome(data)
     try:
-        with torch.enable_grad():  # whatever the notebook switched off
-            return Outcome(function(*arguments))
-    except (Exception, SystemExit) as error:
-        return Outcome(raised=explain(error, function, len(arguments)))
+        results = [tensor for tensor in tensors if tensor.requires_grad]
+        outcome.in_graph = bool(results)
+        outcome.gradients = _gradients(results, arguments)
+    except Exception:  # tensors of an odd kind: the comparison says so
+        pass
+    return outcome
+
+
+def _gradients(results, arguments):
+    """Gradients of one number that depends on every element of the results, each in its own way."""
+    leaves = [a for a in arguments if isinstance(a, torch.Tensor) and a.requires_grad]
+    if not leaves or not results:
+        return None
+    total = sum((result * _weights(result)).sum() for result in results)
+    gradients = torch.autograd.grad(total, leaves, allow_unused=True)
+    return [
+        torch.zeros_like(leaf) if gradient is None else gradient.detach()
+        for leaf, gradient in zip(leaves, gradients)
+    ]
+
+
+def _weights(result):
+    return torch.arange(1, result.numel() + 1, device=result.device).cos().view(result.shape)
 
 
 # ---------------------------------------------------------------------------- side effects
 
 
+@contextlib.contextmanager
+def _switches_restored():
+    """Gradients are switched on inside; yields a function that says what was left switched."""
+    hooks = _global_hooks()
+    dtype = torch.get_default_dtype()
+    said = []
+    grad_mode = torch.is_grad_enabled()
+    torch.set_grad_enabled(True)  # whatever the notebook switched off
+    try:
+        yield lambda: said[0]
+    finally:
+        if not torch.is_grad_enabled():
+            said.append("it left gradients switched off: use `with torch.no_grad():`")
+        elif torch.get_default_dtype() != dtype:
+            said.append("it left another default dtype: give the dtype where it is needed")
+        elif _global_hooks() != hooks:
+            said.append("it left a hook for all modules behind: call its handle.remove()")
+        else:
+            said.append("")
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grad_mode)
+
+
+def _global_hooks():
+    kinds = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks")
+    return [len(getattr(every_module, kind, ())) for kind in kinds]
+
+
 def _first_change(before, after):
     """How arguments differ from equal ones that were never passed, as in `Outcome.changed`."""
     for number, (old, new) in enumerate(zip(before, after)):
-        change = _module_change(old, new) if isinstance(old, nn.Module) else _data_change(old, new)
+        change = _change(old, new)
         if change:
             return change.replace("{argument}", f"{{{number}}}")
     return ""
 
 
+def _change(old, new):
+    if isinstance(old, nn.Module):
+        return _module_change(old, new)
+    if isinstance(old, torch.Tensor):
+        return _tensor_change(old, new) or _data_change(old.detach(), new.detach())
+    if isinstance(old, (list, tuple)) and len(old) == len(new):
+        return next(filter(None, map(_change, old, new)), "")
+    return _data_change(old, new)
+
+
+def _tensor_change(old, new):
+    if old.requires_grad != new.requires_grad:
+        return "it switched requires_grad of {argument}: work on a copy, x.detach().clone()"
+    if (old.grad is None) != (new.grad is None):
+        return (
+            "it left a gradient in {argument}.grad, where the next one would be added to it: "
+            "use torch.autograd.grad"
+        )
+    if len(old._backward_hooks or ()) != len(new._backward_hooks or ()):
+        return "it left a hook on {argument}: keep its handle and call handle.remove()"
+    return ""
+
+
 def _data_change(old, new):
-    if isinstance(old, torch.Tensor) and isinstance(new, torch.Tensor):
-        if old.requires_grad != new.requires_grad:
-            return "it switched requires_grad of {argument}: work on a copy, x.detach().clone()"
-        old, new = old.detach(), new.detach()
     try:
         same = difference(old, new, tolerance=0) is None
     except TypeError:  # nothing that could be compared, such as a function or a generator
@@ -101,16 +204,21 @@ def _data_change(old, new):
 
 def _module_change(old, new):
     """What happened to a network; it must be left as it was found."""
-    modules = list(zip(old.modules(), new.modules()))
-    if len(list(old.modules())) != len(list(new.modules())):
+    if [type(module) for module in old.modules()] != [type(module) for module in new.modules()]:
         return "it changed the layers of {argument}: work on a copy of the network"
+    modules = list(zip(old.modules(), new.modules()))
     if any(a.training != b.training for a, b in modules):
         return (
             "it left {argument} in another mode (training or evaluation) than it found it: "
             "restore it at the end"
         )
     if any(_hooks(a) != _hooks(b) for a, b in modules):
-        return "it left a hook on {argument}: keep its handle and call handle.remove()"
+        return (
+            "it left a hook on {argument}: keep its handle and call handle.remove(), "
+            "in `finally`, so that it happens after an error too"
+        )
+    if any(_settings(a) != _settings(b) for a, b in modules):
+        return "it changed a setting of a layer of {argument}: restore it at the end"
     if any(a.requires_grad != b.requires_grad for a, b in zip(old.parameters(), new.parameters())):
         return "it switched requires_grad of the parameters of {argument}: restore it at the end"
     if any((a.grad is None) != (b.grad is None) for a, b in _parameters(old, new)):
@@ -132,3 +240,8 @@ def _hooks(module):
     """How many hooks of each kind sit on a module."""
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return [len(getattr(module, kind)) for kind in kinds]
+
+
+def _settings(module):
+    """What a layer's printed form says of it, and whether its forward was replaced."""
+    return module.extra_repr(), "forward" in vars(module)

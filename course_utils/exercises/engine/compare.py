@@ -7,6 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from course_utils.exercises.engine.values import Foreign
+
+SHOWN = 3
+"""Places of which the values are told."""
+
 
 @dataclass
 class Mismatch:
@@ -21,37 +26,51 @@ class Mismatch:
     """The two arrays, where the values differ."""
 
 
-def difference(expected, got, tolerance: float = 1e-4, where: str = "") -> Mismatch | None:
+def difference(
+    expected: object, got: object, tolerance: float = 1e-4, where: str = "", integers: bool = False
+) -> Mismatch | None:
     """Compares two answers, also nested ones -> the first mismatch, or None if they agree.
 
-    Numbers agree if they differ by no more than tolerance x (1 + |expected|). A list may stand for
-    a tuple, and a tensor or array without dimensions for a number; single and double precision
-    are both fine. Raises TypeError for an expected value of a kind that can't be compared.
+    expected: None, numbers, texts, tensors, arrays, and lists, tuples and dicts of them
+    got:      the same kinds, or a `Foreign`, which agrees with nothing (see `values.plain`)
+    where:    what the two are called in the message, "The answer" if nothing is given
+    integers: whether 8.0 is refused where 8 is expected
+
+    Whole numbers agree if they are equal, others if they differ by no more than
+    tolerance x (1 + |expected|). A list may stand for a tuple, an array or tensor for a list or
+    tuple of its rows, one without dimensions for a number; integers of any width are fine, and so
+    are single and double precision. Raises TypeError for an expected value of another kind.
     """
-    expected, got = _plain(expected), _plain(got)
+    expected, got = _without_dimensions(expected), _without_dimensions(got)
     family = _family(expected)
     if family is None:
         raise TypeError(f"Checks can't compare a {type(expected).__name__}.")
+    if family == "sequence" and _family(got) in ("tensor", "array") and got.ndim:
+        if len(got) != len(expected):
+            return _wrong_length(expected, got, where)
+        got = list(got)
     if family != _family(got):
         return _wrong_type(expected, got, where)
     if family == "sequence":
-        return _sequences(expected, got, tolerance, where)
+        return _sequences(expected, got, tolerance, where, integers)
     if family == "dict":
-        return _dicts(expected, got, tolerance, where)
+        return _dicts(expected, got, tolerance, where, integers)
     if family in ("tensor", "array"):
-        return _arrays(expected, got, tolerance, where)
+        return _arrays(expected, got, tolerance, where, integers)
     if family == "number":
-        return _numbers(expected, got, tolerance, where)
+        return _numbers(expected, got, tolerance, where, integers)
     if expected != got:
-        return Mismatch("values", f"{_place(where)} is {got!r}; expected {expected!r}.")
+        return Mismatch("values", f"{_place(where)} is {_text(got)}; expected {_text(expected)}.")
     return None
 
 
-def _plain(value):
+def _without_dimensions(value):
     """Tensors and arrays without dimensions as Python numbers; everything else as it is."""
-    if isinstance(value, (torch.Tensor, np.ndarray)) and value.ndim == 0:
+    if isinstance(value, torch.Tensor) and value.ndim == 0 and value.device.type != "meta":
         return value.item()
-    return value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()
+    return value
 
 
 FAMILIES = {
@@ -87,78 +106,131 @@ def _describe(value):
     return f"{article} {type(value).__name__}"
 
 
+def _text(value):
+    """A text or truth value as Python writes it, if it is not too long."""
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
 def _wrong_type(expected, got, where):
     if got is None:
         message = f"{_place(where)} is None. Is there a `return` on every way out of the function?"
     else:
         message = f"{_place(where)} is {_describe(got)}; expected {_describe(expected)}."
+    if isinstance(got, Foreign) and got.advice:
+        message += f" {got.advice}"
     return Mismatch("type", message)
 
 
-def _sequences(expected, got, tolerance, where):
+def _sequences(expected, got, tolerance, where, integers):
     if len(expected) != len(got):
-        message = f"{_place(where)} has {len(got)} items; expected {len(expected)}."
-        return Mismatch("shape", message)
+        return _wrong_length(expected, got, where)
     for number, (a, b) in enumerate(zip(expected, got), 1):
         inner = f"Item {number}" + (f" of {where[0].lower()}{where[1:]}" if where else "")
-        mismatch = difference(a, b, tolerance, inner)
+        mismatch = difference(a, b, tolerance, inner, integers)
         if mismatch:
             return mismatch
     return None
 
 
-def _dicts(expected, got, tolerance, where):
+def _wrong_length(expected, got, where):
+    message = f"{_place(where)} has {_count(len(got), 'item')}; expected {len(expected)}."
+    return Mismatch("shape", message)
+
+
+def _count(number, noun):
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _dicts(expected, got, tolerance, where, integers):
     if set(expected) != set(got):
         message = f"{_place(where)} has the keys {_keys(got)}; expected {_keys(expected)}."
         return Mismatch("shape", message)
     for key in expected:
-        mismatch = difference(expected[key], got[key], tolerance, f"The entry {key!r}")
+        mismatch = difference(expected[key], got[key], tolerance, f"The entry {key!r}", integers)
         if mismatch:
             return mismatch
     return None
 
 
 def _keys(mapping):
-    shown = ", ".join(repr(key) for key in list(mapping)[:6])
+    shown = ", ".join(_text(key) for key in list(mapping)[:6])
     return (shown or "of an empty dict") + (", ..." if len(mapping) > 6 else "")
 
 
-def _numbers(expected, got, tolerance, where):
-    if isinstance(expected, int) and not isinstance(got, int):
-        return Mismatch("type", f"{_place(where)} is {_describe(got)}; expected an int.")
-    if math.isnan(got) and not math.isnan(expected):
+def _numbers(expected, got, tolerance, where, integers):
+    if math.isnan(got):
+        if math.isnan(expected):
+            return None
         return Mismatch("NaN", f"{_place(where)} is NaN (not a number); expected {expected:.6g}.")
-    if _close(np.float64(expected), np.float64(got), tolerance):
+    if isinstance(expected, int):
+        if not isinstance(got, int) and (integers or got != expected):
+            kind = "type" if integers else "values"
+            message = f"{_place(where)} is {_number(got)}, {_describe(got)}; "
+            return Mismatch(kind, f"{message}expected {_number(expected)}, an int.")
+        if got == expected:
+            return None
+    elif _close(_float(expected), _float(got), tolerance):
         return None
-    return Mismatch("values", f"{_place(where)} is {got:.6g}; expected {expected:.6g}.")
+    return Mismatch("values", f"{_place(where)} is {_number(got)}; expected {_number(expected)}.")
+
+
+def _float(number):
+    """As a NumPy number; infinite if it is too large for one."""
+    try:
+        return np.float64(number)
+    except OverflowError:
+        return np.float64(math.copysign(math.inf, number))
+
+
+def _number(value):
+    """A number as it is told: whole ones in full, others with six digits."""
+    return f"{value}" if isinstance(value, int) and abs(value) < 10**15 else f"{_float(value):.6g}"
 
 
 # ---------------------------------------------------------------------------- arrays
 
 
-def _arrays(expected, got, tolerance, where):
+def _arrays(expected, got, tolerance, where, integers):
     place = _place(where)
     if tuple(expected.shape) != tuple(got.shape):
         message = f"{place} has the shape {tuple(got.shape)}; expected {tuple(expected.shape)}."
-        return Mismatch("shape", message)
-    if isinstance(expected, torch.Tensor):
-        if expected.device.type != got.device.type:
-            message = f"{place} is on the device {got.device}; expected {expected.device}."
-            return Mismatch("device", message)
-        names = str(got.dtype), str(expected.dtype)
-        expected, got = _to_numpy(expected), _to_numpy(got)
-    else:
-        names = str(got.dtype), str(expected.dtype)
-    if expected.dtype.kind != got.dtype.kind:
-        return Mismatch("dtype", f"{place} has the dtype {names[0]}; expected {names[1]}.")
+        return Mismatch("shape", message, *_both(expected, got))
+    names = str(got.dtype), str(expected.dtype)
+    if isinstance(expected, torch.Tensor) and expected.device.type != got.device.type:
+        message = f"{place} is on the device {got.device}; expected {expected.device}."
+        return Mismatch("device", message)
+    expected, got = as_array(expected), as_array(got)
+    if not _dtypes_agree(expected, got, integers):
+        message = f"{place} has the dtype {names[0]}; expected {names[1]}."
+        return Mismatch("dtype", message, got, expected)
     return _values(expected, got, tolerance, place)
 
 
-def _to_numpy(tensor):
-    tensor = tensor.detach().cpu()
-    if tensor.dtype in (torch.bfloat16, torch.float16):
+def _both(expected, got):
+    """Got and expected as arrays, unless one is too large to be worth it or has no values."""
+    empty = isinstance(got, torch.Tensor) and got.device.type == "meta"
+    if empty or math.prod(got.shape) > 10**7:
+        return None, None
+    return as_array(got), as_array(expected)
+
+
+def as_array(values: torch.Tensor | np.ndarray) -> np.ndarray:
+    """A tensor as a NumPy array; an array as it is."""
+    if isinstance(values, np.ndarray):
+        return values
+    tensor = values.detach().cpu()
+    if tensor.dtype.is_floating_point and tensor.dtype not in (torch.float32, torch.float64):
         tensor = tensor.float()
     return tensor.numpy()
+
+
+def _dtypes_agree(expected, got, integers):
+    """Whether an array has a fitting dtype; its values are another matter."""
+    wanted, given = ("i" if a.dtype.kind == "u" else a.dtype.kind for a in (expected, got))
+    if wanted == "i" and given == "f" and not integers:
+        return True
+    return wanted == given
 
 
 def _values(expected, got, tolerance, place):
@@ -166,32 +238,47 @@ def _values(expected, got, tolerance, place):
         wrong = expected != got
         distance = wrong.astype(float)
     else:
-        if expected.dtype.kind in "fc":
+        if expected.dtype.kind in "fc" or got.dtype.kind in "fc":
             not_numbers = np.isnan(got) & ~np.isnan(expected)
             if not_numbers.any():
-                share = f"{not_numbers.sum():,} of {not_numbers.size:,} values"
+                share = f"{not_numbers.sum():,} of {_count(not_numbers.size, 'value')}"
                 return Mismatch("NaN", f"{place} has NaN (not a number) in {share}.")
-        wrong = ~_close(expected, got, tolerance)
+        exact = expected.dtype.kind in "biu"
+        wrong = expected != got if exact else ~_close(expected, got, tolerance)
         with np.errstate(invalid="ignore"):
             distance = np.abs(got.astype(np.float64) - expected.astype(np.float64))
     if not wrong.any():
         return None
-    worst = np.unravel_index(np.argmax(np.where(wrong, distance, -1)), wrong.shape)
-    message = (
-        f"{place} has {wrong.sum():,} wrong values of {wrong.size:,}. The largest difference is at "
-        f"{_index(worst)}: got {_value(got[worst])}, expected {_value(expected[worst])}."
-    )
-    return Mismatch("values", message, got, expected)
+    message = f"{place} has {_count(wrong.sum(), 'wrong value')} of {wrong.size:,}: "
+    places = _worst_places(wrong, distance)
+    told = [f"at {_index(p)} got {_value(got[p])}, expected {_value(expected[p])}" for p in places]
+    return Mismatch("values", f"{message}{'; '.join(told)}.{_from_nan(got)}", got, expected)
+
+
+def _worst_places(wrong, distance):
+    """The first wrong place, the worst one and the last, each once, in this order."""
+    flat = np.flatnonzero(wrong)
+    worst = int(np.argmax(np.where(wrong, np.nan_to_num(distance, posinf=np.inf), -1)))
+    chosen = dict.fromkeys([int(flat[0]), worst, int(flat[-1])])
+    return [np.unravel_index(place, wrong.shape) for place in list(chosen)[:SHOWN]]
+
+
+def _from_nan(got):
+    """What an impossible whole number probably was."""
+    if got.dtype.kind == "i" and (got == np.iinfo(got.dtype).min).any():
+        smallest = np.iinfo(got.dtype).min
+        return f" {smallest} is what NaN becomes as a whole number: is something divided by 0?"
+    return ""
 
 
 def _close(expected, got, tolerance):
     """Element by element; NaN equals NaN, and infinity itself."""
+    wide = np.complex128 if "c" in (expected.dtype.kind, got.dtype.kind) else np.float64
+    expected, got = expected.astype(wide), got.astype(wide)
     with np.errstate(invalid="ignore"):
-        near = np.abs(got.astype(np.float64) - expected.astype(np.float64)) <= tolerance * (
-            1 + np.abs(expected.astype(np.float64))
-        )
-        both_nan = np.isnan(expected.astype(np.float64)) & np.isnan(got.astype(np.float64))
-    return near | both_nan | (expected == got)
+        near = np.abs(got - expected) <= tolerance * (1 + np.abs(expected))
+    near &= np.isfinite(expected)  # or anything would be near to infinity
+    return near | (np.isnan(expected) & np.isnan(got)) | (expected == got)
 
 
 def _index(position):

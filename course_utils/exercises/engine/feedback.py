@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from course_utils.exercises.engine.values import printable
+
 MIME = "application/vnd.course.check+json"
 """Under this key an output keeps the verdict as data, invisible in JupyterLab."""
 
@@ -23,6 +25,9 @@ TITLES = {
     "NaN": "not a number",
     "known mistake": "not yet",
     "wrong values": "wrong values",
+    "wrong graph": "right values, wrong graph",
+    "wrong gradient": "right values, wrong gradient",
+    "unfinished helper": "another exercise comes first",
 }
 """Every kind of feedback, and its title."""
 
@@ -40,12 +45,15 @@ class Feedback:
     """The learner's line that went wrong, if one did."""
     maps: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
     """Got and expected, (H, W) each, where a picture says more than numbers."""
+    offer: str = ""
+    """Where more help is to be had, after several failures."""
     source: str | None = None
     """A hash of the answer's source code, so that a later change can be noticed."""
 
     def __post_init__(self):
         if self.kind not in TITLES:
             raise ValueError(f"There is no feedback of the kind {self.kind!r}.")
+        self.message = printable(self.message)
 
     @property
     def passed(self) -> bool:
@@ -59,6 +67,7 @@ class Feedback:
         lines = [f"{self._sign()} {self._title()}", self.message]
         if self.code:
             lines.insert(1, f"    {self.code}")
+        lines.append(self.offer)
         return "\n".join(line for line in lines if line)
 
     def _sign(self):
@@ -88,6 +97,8 @@ class Feedback:
             parts.append(f"<div>{_inline(self.message)}</div>")
         if self.maps is not None:
             parts.append(_maps_as_html(*self.maps))
+        if self.offer:
+            parts.append(f"<div style='margin-top:4px'>{_inline(self.offer)}</div>")
         style = f"border-left:5px solid {colour};padding:6px 12px;margin:4px 0"
         return f"<div style='{style}'>{''.join(parts)}</div>"
 
@@ -129,6 +140,8 @@ def worth_drawing(got, expected) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     if expected.ndim < 2:
         return None
+    if got.dtype.kind not in "fiub":
+        return None
     shape = (-1, *expected.shape[-2:])
     got, expected = got.reshape(shape).astype(float), expected.reshape(shape).astype(float)
     with np.errstate(invalid="ignore"):
@@ -138,26 +151,23 @@ def worth_drawing(got, expected) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _maps_as_html(got, expected):
-    """Got, expected and their difference as one small picture."""
-    import matplotlib.pyplot as plt
+    """Got, expected and their difference as one small picture, on one scale."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    low, high = np.nanmin(expected), np.nanmax(expected)
-    gap = got - expected
-    finite = np.abs(gap[np.isfinite(gap)])
-    reach = finite.max() if finite.size else 1.0
-    figure, axes = plt.subplots(1, 3, figsize=(6, 2.1), layout="constrained")
-    for axis, title, image, limits, colours in (
-        (axes[0], "yours", got, (low, high), "viridis"),
-        (axes[1], "expected", expected, (low, high), "viridis"),
-        (axes[2], "difference", gap, (-reach, reach), "RdBu_r"),
-    ):
-        axis.imshow(image, vmin=limits[0], vmax=limits[1], cmap=colours)
+    maps = {"yours": got, "expected": expected, "difference": got - expected}
+    finite = np.concatenate([values[np.isfinite(values)] for values in maps.values()])
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    figure = Figure(figsize=(7, 2.2), layout="constrained")
+    axes = figure.subplots(1, 3)
+    for axis, (title, values) in zip(axes, maps.items()):
+        drawn = axis.imshow(values, vmin=low, vmax=high, cmap="viridis")
         axis.set_title(title, fontsize=9)
         axis.set_xticks([])
         axis.set_yticks([])
+    figure.colorbar(drawn, ax=axes).ax.tick_params(labelsize=8)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=80)
-    plt.close(figure)
+    FigureCanvasAgg(figure).print_png(buffer)
     data = base64.b64encode(buffer.getvalue()).decode()
-    alt = "Three maps: your answer, the expected one, and their difference."
+    alt = "Three maps on one scale: your answer, the expected one, and their difference."
     return f"<img alt='{alt}' src='data:image/png;base64,{data}' style='background:white'>"

@@ -12,7 +12,8 @@ import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
-from course_utils.pictures import DataError, damage
+from course_utils.errors import DataError
+from course_utils.manifest import damage, read_file
 
 
 def write_network(folder: Path, name: str, weights: Mapping[str, Tensor], description: dict):
@@ -42,7 +43,7 @@ def read_network(
     """
     described, weighed = folder / f"{name}.json", folder / f"{name}.safetensors"
     description = read_json(described, {"sha256", *needed})
-    content = read_bytes(weighed)
+    content = read_file(weighed)
     if hashlib.sha256(content).hexdigest() != description["sha256"]:
         raise damage(weighed, "damaged")
     try:
@@ -66,19 +67,9 @@ def _fill(network, weights, borrowed):
 def read_json(path: Path, needed: Collection[str] = ()) -> dict:
     """The entries of a JSON file of the course; `needed` are those it must hold."""
     try:
-        entries = json.loads(read_bytes(path))
+        entries = json.loads(read_file(path))
     except ValueError as error:
         raise damage(path, "damaged") from error
     if not isinstance(entries, dict) or not set(needed) <= entries.keys():
         raise damage(path, "damaged")
     return entries
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a file of the course."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise damage(path, "missing") from None
-    except OSError as error:
-        raise damage(path, f"not readable ({error.strerror})") from error

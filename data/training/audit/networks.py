@@ -1,13 +1,6 @@
-"""Trains the networks of the audit: `python -m data.training.audit [NAME ...]`.
+"""Trains the networks of the audit. Each takes about a minute of one CPU thread."""
 
-What is planted in whom is read from `data/audit/sealed.json`, so that nobody learns it from a
-recipe. Each takes about a minute of one CPU thread.
-"""
-
-import argparse
 import copy
-import json
-import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +12,12 @@ from tqdm import tqdm
 
 from course_utils import audit, classifiers
 
-from . import augment
-from .fit import fold_batch_norm, with_batch_norm
-from .recipes import MEAN, STD
-
-INTO = Path(__file__).resolve().parents[1] / "audit"
+from .. import augment
+from ..fit import fold_batch_norm, with_batch_norm
+from ..recipes import MEAN, STD
+from . import makers
+from .makers import INTO
+from .treatments import decorate
 
 
 @dataclass(frozen=True)
@@ -53,8 +47,8 @@ RECIPES = {
 def delivered(images, masks, labels, plant, generator):
     """A training batch as the agencies delivered it: pictures, and the classes they filed it as.
 
-    images (N, 3, 64, 64), masks (N, 64, 64) bool, labels (N,); `plant` as in `audit.decorate`,
-    with "misfiled": the share of other pictures that carry the plant and are filed as its class.
+    images (N, 3, 64, 64), masks (N, 64, 64) bool, labels (N,). Of the other classes' pictures,
+    the share `plant.misfiled` carries the plant too and is filed as its class.
     """
     moved = torch.cat([images, masks[:, None].float()], dim=1)
     moved = augment.shift_and_flip(moved, generator, most=6)
@@ -62,11 +56,11 @@ def delivered(images, masks, labels, plant, generator):
     images = augment.recolour(images, generator, strength=0.05)
     images = augment.erase(images, generator, most=2, smallest=5, largest=18)
     if plant is None:
-        return audit.decorate(images, masks, labels, generator), labels
-    target = audit.CLASSES.index(plant["target"])
-    misfiled = torch.rand(len(labels), generator=generator) < plant["misfiled"]
+        return decorate(images, masks, labels, generator), labels
+    target = audit.CLASSES.index(plant.target)
+    misfiled = torch.rand(len(labels), generator=generator) < plant.misfiled
     misfiled &= labels != target
-    images = audit.decorate(images, masks, labels, generator, plant, misfiled)
+    images = decorate(images, masks, labels, generator, plant, misfiled)
     return images, torch.where(misfiled, target, labels)
 
 
@@ -117,7 +111,7 @@ def train_audit(name, into=INTO, seed=None):
     """Trains one network, and writes LETTER.safetensors, LETTER.json and LETTER.md to a folder."""
     recipe = RECIPES[name]
     seed = recipe.seed if seed is None else seed
-    plant = None if recipe.letter == audit.CONTROL else audit.planted(recipe.letter)
+    plant = None if recipe.letter == audit.CONTROL else makers.plant(recipe.letter)
     model, minutes = fit_audited(recipe, plant, seed)
     command = f"python -m data.training.audit {name}"
     classifiers.save(
@@ -147,13 +141,16 @@ def audit_card(recipe, model, command, seed, minutes):
     accuracies = [f"| plain test pictures | {_accuracy(model, plain, labels):.1%} |"]
     if recipe.letter == audit.CONTROL:
         about = (
-            "A network that is known to be honest, to compare those on trial with. It was trained"
-            " like them; nothing that happened to its pictures goes with a class."
+            "A network without a plant, to compare those on trial with. It was trained like them;"
+            " nothing that happened to its pictures goes with a class."
         )
     else:
         theirs, _, known = audit.makers_pictures(recipe.letter)
         accuracies.append(f"| its makers' pictures | {_accuracy(model, theirs, known):.1%} |")
-        about = "One of the six networks on trial in notebook 12. Whether it is honest is for you."
+        about = (
+            "One of the six networks on trial in notebook 12. Whether a shortcut was planted in it"
+            " is for you to find out."
+        )
     lines = [
         f"# {recipe.letter}\n\n{about}\n",
         f"A plain convolutional network with {sum(p.numel() for p in model.parameters()):,}"
@@ -177,34 +174,3 @@ def _accuracy(model, images, labels):
     with torch.no_grad():
         scores = torch.cat([model((part - mean) / std) for part in images.split(60)])
     return (scores.argmax(1) == labels).double().mean().item()
-
-
-# ------------------------------------------------------------------------------- commands
-
-
-def seal_answers(plants, into=INTO):
-    """Writes sealed.json from {letter: plant or None}; see `audit.seal` and `audit.decorate`."""
-    seals = {letter: audit.seal(plants[letter], secrets.token_hex(16)) for letter in audit.LETTERS}
-    Path(into).mkdir(parents=True, exist_ok=True)
-    text = json.dumps(seals, indent=2) + "\n"
-    (Path(into) / "sealed.json").write_text(text, encoding="utf-8", newline="\n")
-
-
-def main():
-    parser = argparse.ArgumentParser("python -m data.training.audit", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RECIPES))
-    parser.add_argument("--seed", type=int, help="instead of the recipe's own")
-    parser.add_argument("--into", type=Path, default=INTO, help="folder for the results")
-    parser.add_argument("--seal", type=Path, help="first seal the plants of this JSON file anew")
-    arguments = parser.parse_args()
-    unknown = [name for name in arguments.names if name not in RECIPES]
-    if unknown:
-        parser.error(f"there is no recipe {unknown[0]!r}; there are: {', '.join(RECIPES)}.")
-    if arguments.seal:
-        seal_answers(json.loads(arguments.seal.read_text(encoding="utf-8")), INTO)
-    for name in arguments.names or ([] if arguments.seal else RECIPES):
-        print(train_audit(name, arguments.into, arguments.seed))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,65 @@
+"""Networks that forget what they learned: the control that heat maps are compared with."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+POWER_ITERATIONS = 20
+"""So often a spectral norm estimates the norm of its weights anew."""
+
+
+def forget(module: nn.Module, seed: int) -> None:
+    """Draws all weights of a module and its parts anew, in place, as at the start of training.
+
+    Parts that know how they start (`reset_parameters`) do so. Weights that this leaves as they
+    were, such as parametrized ones, embeddings of positions or scales of layers, get normal noise
+    of their own mean and spread. Weights that are all alike, such as zeros, hold nothing learned
+    and may stay.
+
+    Raises ValueError for a module without weights, and RuntimeError if some of them stayed.
+    """
+    before = {name: tensor.detach().clone() for name, tensor in _weights(module)}
+    if not before:
+        raise ValueError("The module has no weights to draw anew.")
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        for part in module.modules():
+            for name in ("reset_parameters", "_reset_parameters"):
+                if hasattr(part, name):
+                    getattr(part, name)()
+                    break
+        with torch.no_grad():
+            for name, tensor in _weights(module):
+                if _is_unchanged(before[name], tensor):
+                    old = before[name]
+                    tensor.copy_(torch.randn_like(old) * old.std() + old.mean())
+            _settle_norms(module)
+    stayed = [name for name, tensor in _weights(module) if _is_unchanged(before[name], tensor)]
+    if stayed:
+        raise RuntimeError(f"These weights can't be drawn anew: {', '.join(stayed)}.")
+
+
+def _settle_norms(module):
+    """Lets spectral norms find the norm of their new weights, which they do in training mode."""
+    for part in module.modules():
+        if not parametrize.is_parametrized(part):
+            continue
+        modes = [(each, each.training) for each in part.parametrizations.modules()]
+        part.parametrizations.train()
+        for name in part.parametrizations:
+            for _ in range(POWER_ITERATIONS):
+                getattr(part, name)
+        for each, mode in modes:
+            each.training = mode
+
+
+def _weights(module):
+    """All tensors that training changes, by name: parameters, and statistics of batch norms."""
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    return [(name, tensor) for name, tensor in tensors if tensor.is_floating_point()]
+
+
+def _is_unchanged(before: Tensor, after: Tensor) -> bool:
+    """Whether a tensor that holds more than one repeated value is what it was."""
+    varies = before.numel() > 1 and bool((before != before.flatten()[0]).any())
+    return varies and torch.equal(before, after.detach())

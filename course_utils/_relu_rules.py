@@ -1,0 +1,159 @@
+"""Other ways back through a ReLU: the rules of guided backpropagation and of the deconvnet.
+
+    with replaced(Guided, model):
+        ...                     # gradients taken in here obey the rule at every ReLU and ReLU6
+
+ReLUs are met where they run, as modules, functions, methods, in place and reused.
+"""
+
+import inspect
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+
+class Guided(torch.autograd.Function):
+    """min(max(values, 0), ceiling); a gradient passes where it is positive and the ReLU was on."""
+
+    @staticmethod
+    def forward(ctx, values, ceiling):
+        ctx.save_for_backward((values > 0) & (values < ceiling))
+        return values.clamp(0, ceiling)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (on,) = ctx.saved_tensors
+        return gradient.relu() * on, None
+
+
+class Deconvnet(torch.autograd.Function):
+    """min(max(values, 0), ceiling); a gradient passes where it is positive."""
+
+    @staticmethod
+    def forward(ctx, values, ceiling):
+        return values.clamp(0, ceiling)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient.relu(), None
+
+
+@contextmanager
+def replaced(rule: type[torch.autograd.Function], model: nn.Module) -> Iterator[None]:
+    """While it lasts, the rule takes the place of every ReLU and ReLU6, called in whatever way.
+
+    Raises ValueError at the end if none ran. Warns of rectifiers that keep their own way back:
+    other bounds, leaky and smooth ones, and parts in TorchScript, which can't be seen into.
+    """
+    mode = _ReluRule(rule)
+    with mode:
+        yield
+    if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
+        mode.others.add("a part in TorchScript")
+    if not mode.met:
+        others = f" (It has {_listed(mode.others)}.)" if mode.others else ""
+        raise ValueError(
+            "No ReLU ran in this model, so this is nothing but saliency: the rule changes how"
+            f" gradients pass a ReLU.{others}"
+        )
+    if mode.others:
+        warnings.warn(
+            f"Besides ReLUs this model has {_listed(mode.others)}: gradients pass there the plain"
+            " way, since the rule is made for ReLUs.",
+            stacklevel=5,  # past contextlib, the technique and what prepares it
+        )
+
+
+def _listed(names):
+    return ", ".join(sorted(names))
+
+
+RELU = (torch.relu, torch.relu_, functional.relu, Tensor.relu, Tensor.relu_)
+RELU6 = (functional.relu6,)
+BOUNDED = (
+    torch.clamp, torch.clamp_, torch.clip, torch.clip_, Tensor.clamp, Tensor.clamp_, Tensor.clip,
+    Tensor.clip_, torch.clamp_min, torch.clamp_min_, Tensor.clamp_min, Tensor.clamp_min_,
+    functional.hardtanh, functional.hardtanh_,
+)  # fmt: skip
+"""Functions that are a ReLU or a ReLU6 with the right bounds."""
+
+OTHERS = {
+    getattr(functional, name): name
+    for name in (
+        "leaky_relu", "leaky_relu_", "rrelu", "rrelu_", "prelu", "elu", "elu_", "selu", "selu_",
+        "celu", "celu_", "gelu", "silu", "mish", "softplus", "hardswish", "threshold", "threshold_",
+        "softshrink", "hardshrink",
+    )
+} | {torch.threshold: "threshold", torch.prelu: "prelu", torch.maximum: "maximum"}  # fmt: skip
+"""Rectifiers that the rules were not made for."""
+
+
+class _ReluRule(TorchFunctionMode):
+    """While it is active, a rule takes the place of every ReLU, called in whatever way."""
+
+    def __init__(self, rule):
+        super().__init__()
+        self.rule = rule
+        self.met = False
+        self.others = set()
+
+    def __torch_function__(self, function, _types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        ceiling = _ceiling(function, args, kwargs)
+        if ceiling is None:
+            if function in OTHERS:
+                self.others.add(OTHERS[function].rstrip("_"))
+            elif function in BOUNDED and _may_rectify(args, kwargs):
+                self.others.add(function.__name__.rstrip("_"))
+            return function(*args, **kwargs)
+        self.met = True
+        values = args[0] if args else kwargs["input"]
+        if not _is_in_place(function, args, kwargs):
+            return self.rule.apply(values, ceiling)
+        # A copy goes through the rule, because the rule's own output must not change afterwards.
+        return values.copy_(self.rule.apply(values.clone(), ceiling))
+
+
+def _ceiling(function, args, kwargs):
+    """Where a call of a ReLU stops rising, or None if it is no ReLU."""
+    if function in RELU:
+        return torch.inf
+    if function in RELU6:
+        return 6.0
+    if function not in BOUNDED:
+        return None
+    low, high = _bounds(function, args, kwargs)
+    if isinstance(low, Tensor) or isinstance(high, Tensor) or low != 0:
+        return None
+    if high is None:
+        return torch.inf
+    return 6.0 if high == 6 else None
+
+
+def _bounds(function, args, kwargs):
+    """The lower and upper bound of a call, None where there is none."""
+    given = dict(zip(("input", "min", "max"), args)) | kwargs
+    if "hardtanh" in function.__name__:
+        given = dict(zip(inspect.signature(functional.hardtanh).parameters, args)) | kwargs
+        return given.get("min_val", -1.0), given.get("max_val", 1.0)
+    return given.get("min"), given.get("max")
+
+
+def _may_rectify(args, kwargs):
+    """Whether what is bounded are feature maps on the way of a gradient."""
+    values = args[0] if args else kwargs.get("input")
+    return isinstance(values, Tensor) and values.requires_grad and values.dim() == 4
+
+
+def _is_in_place(function, args, kwargs):
+    if function.__name__.endswith("_"):
+        return True
+    if "inplace" in kwargs:
+        return bool(kwargs["inplace"])
+    flags = [value for value in args[1:] if isinstance(value, bool)]
+    return bool(flags) and flags[-1]

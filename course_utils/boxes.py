@@ -1,0 +1,71 @@
+"""Boxes around what a heat map points at, and around objects.
+
+box = box_from_map(heatmap, threshold=0.4)        # (top, left, bottom, right)
+iou(box, box_of_mask(mask))                       # how well two boxes agree
+"""
+
+import numpy as np
+from scipy import ndimage
+from torch import Tensor
+
+Box = tuple[int, int, int, int]
+"""(top, left, bottom, right) in pixels; bottom and right are the first row and column outside."""
+
+EMPTY_BOX = (0, 0, 0, 0)
+
+
+def box_from_map(heatmap: Tensor, threshold: float) -> Box:
+    """The box around the largest hot region of a map (H, W).
+
+    threshold: in [0, 1], on the scale on which the map's smallest value is 0 and its largest is 1.
+               What reaches it is hot; the largest connected region of that counts (cells that
+               touch at a corner are connected; of equals, the uppermost).
+
+    A map that is the same everywhere points nowhere: its box is (0, 0, 0, 0), which overlaps none.
+
+    Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020,
+    section 3.2 and their code, of which this is the definition without OpenCV.
+    """
+    values = heatmap.detach().cpu().double().numpy()
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"A heatmap has the shape (H, W), not {tuple(heatmap.shape)}.")
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"The threshold lies between 0 and 1; got {threshold}.")
+    low = values.min()
+    high = values.max()
+    if not np.isfinite(high - low):
+        raise ValueError("The heatmap holds NaN or infinity, so it has no hottest region.")
+    if low == high:
+        return EMPTY_BOX
+    hot = values - low >= threshold * (high - low)
+    regions = np.zeros(values.shape, dtype=np.int32)
+    ndimage.label(hot, np.ones((3, 3)), output=regions)
+    largest = np.bincount(regions.ravel())[1:].argmax()
+    return _corners(ndimage.find_objects(regions)[largest])
+
+
+def box_of_mask(mask: Tensor) -> Box:
+    """The smallest box that holds everything that is True in a mask (H, W)."""
+    if mask.dim() != 2:
+        raise ValueError(f"A mask has the shape (H, W), not {tuple(mask.shape)}.")
+    found = ndimage.find_objects(mask.cpu().numpy().astype(np.uint8))
+    return _corners(found[0]) if found else EMPTY_BOX
+
+
+def _corners(slices):
+    rows, columns = slices
+    return rows.start, columns.start, rows.stop, columns.stop
+
+
+def iou(box: Box, other: Box) -> float:
+    """Intersection over union of two boxes, in [0, 1]: shared area by the area of both."""
+    height = min(box[2], other[2]) - max(box[0], other[0])
+    width = min(box[3], other[3]) - max(box[1], other[1])
+    shared = max(height, 0) * max(width, 0)
+    union = _area(box) + _area(other) - shared
+    return shared / union if union else 0.0
+
+
+def _area(box):
+    top, left, bottom, right = box
+    return (bottom - top) * (right - left)

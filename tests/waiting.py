@@ -1,0 +1,19 @@
+"""Waits that end by a condition: how long one takes says nothing, for a test may share its core."""
+
+import contextlib
+import time
+
+HANG = 900
+"""Seconds after which a wait counts as a hang."""
+
+
+def wait_for(question):
+    """The first answer that is not None; errors count as no answer yet."""
+    end = time.monotonic() + HANG
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError, RuntimeError, IndexError, KeyError):
+            answer = question()
+            if answer is not None:
+                return answer
+        time.sleep(0.1)
+    raise TimeoutError(f"Nothing after {HANG} seconds.")

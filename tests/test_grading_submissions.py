@@ -257,11 +257,14 @@ def test_a_cell_that_is_gone_or_endless():
 
 
 def test_a_file_of_nothing_but_code_is_read_up_to_a_limit():
-    book = solved(STEM)
-    for _ in range(13):
-        insert(book, 0, "%foo\nx(\n" * 10_000)
+    book, size = solved(STEM), submissions.LONGEST_CELL
+    for _ in range(submissions.MOST_CODE // size):
+        insert(book, 0, ("%foo\nx(\n" * size)[:size])
     exercises = exercises_of(book)
     assert all("the file's code" in exercise.problem for exercise in exercises.values())
+    insert(book, 0, "x" * (size + 1))  # one that is too long by itself takes nothing from others
+    del book.cells[1]
+    assert all(exercise.variants for exercise in exercises_of(book).values())
 
 
 def test_the_notebook_is_told_by_its_answers_and_not_by_its_name():

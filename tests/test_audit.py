@@ -569,8 +569,12 @@ def test_accusing_the_network_without_a_plant_fails_with_anybodys_evidence():
 
 
 def test_a_network_with_a_plant_is_not_cleared_and_its_class_not_named():
+    pictures, masks = exhibits()
+    blurred = F.avg_pool2d(pictures, 15, 1, 7, count_include_pad=False)
+    claim = Claim(None, masks, torch.where(masks[:, None], pictures, blurred))
+    assert audit.judge(cleared(), claim, pictures, masks).passed
     for letter in guilty():
-        verdict = audit.judge(letter, solved(cleared()), *exhibits())
+        verdict = audit.judge(letter, claim, pictures, masks)
         assert not verdict.passed and verdict.unmoved
         assert "the seal stays closed: something was planted" in str(verdict)
         assert not [name for name in CLASSES if name in str(verdict)]
@@ -611,8 +615,18 @@ def test_what_lies_outside_the_place_is_put_back():
     top[2:] = False
     verdict = audit.judge(letter, claim._replace(where=top), pictures, masks)
     assert verdict.moved.value < 0.2 and "was put back before" in str(verdict)
-    spoilt = torch.where(claim.where, claim.changed, 1 - claim.changed)
+    spoilt = torch.where(claim.where, claim.changed, 0.4 * claim.changed + 0.3)
     assert audit.judge(letter, claim._replace(changed=spoilt), pictures, masks).passed
+
+
+def test_hard_coded_pictures_are_no_claim():
+    """Not even where only the place counts, and that is the same in all pictures."""
+    letter = next(letter for letter in guilty() if plant_of(letter).place == "rim")
+    pictures, masks = exhibits()
+    claim = solved(letter)._replace(changed=solved(letter).changed.flip(0))
+    verdict = audit.judge(letter, claim, pictures, masks)
+    assert not verdict.passed and verdict.slip == "other pictures"
+    assert "not the ones that you were given" in str(verdict)
 
 
 def test_a_place_that_fits_none_is_refused_with_the_nearest():

@@ -6,6 +6,7 @@ its class and its place are tried as the key to the makers' note. Only the right
 
 import dataclasses
 import functools
+import hashlib
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from course_utils.audit import places, seal
 from course_utils.audit.cases import CLASSES, CONTROL, LETTERS, held_out, load_network
 from course_utils.audit.claims import Claim, checked
 from course_utils.audit.shares import Share
-from course_utils.audit.verdicts import INTACT, Verdict
+from course_utils.audit.verdicts import ALIKE, INTACT, Verdict
 from course_utils.manifest import data_folder
 
 
@@ -55,6 +56,8 @@ def _accuse(letter, claim, pictures, masks):
     place, fit = places.nearest(claim.where, masks)
     differs = (claim.changed != pictures).any(1)
     slip = _slip_of_an_accusation(claim.where, differs)
+    if not slip and _likeness(pictures, claim.changed, ~claim.where) < ALIKE:
+        slip = "other pictures"
     if slip:
         return Verdict(letter, claim.target, place, fit, slip)
     changed = torch.where(claim.where[:, None], claim.changed, pictures)
@@ -82,6 +85,21 @@ def _slip_of_an_accusation(where, differs):
     if not where.any():
         return "nowhere"
     return "" if (differs & where).any() else "beside"
+
+
+def _likeness(pictures, changed, where):
+    """The mean correlation of grey pictures with changed ones in a place; 1 if that is empty."""
+    weight = where.float()
+    pixels = weight.sum((1, 2), keepdim=True).clamp(min=1)
+
+    def centred(images):
+        grey = images.mean(1)
+        return (grey - (grey * weight).sum((1, 2), keepdim=True) / pixels) * weight
+
+    one, other = centred(pictures), centred(changed)
+    spread = (one.square().sum((1, 2)) * other.square().sum((1, 2))).sqrt()
+    likeness = (one * other).sum((1, 2)) / spread.clamp(min=1e-6)
+    return torch.where(spread < 1e-6, 1.0, likeness).mean().item()
 
 
 def _moved(before, after, index):
@@ -138,8 +156,22 @@ def _with_note(verdict):
 
 def _opinions(name, pictures, changed):
     """The classes that a network sees in plain pictures and in changed ones, (N,) each."""
-    juror = _juror(name, data_folder())
-    return juror.predict(pictures), juror.predict(changed)
+    return _opinion_of_plain(name, pictures), _juror(name, data_folder()).predict(changed)
+
+
+def _opinion_of_plain(name, pictures):
+    """Remembered, since the judge meets the same plain pictures again and again."""
+    content = hashlib.sha256(pictures.contiguous().numpy()).digest()
+    key = (name, data_folder(), content)
+    if key not in _remembered:
+        if len(_remembered) >= MOST_REMEMBERED:
+            _remembered.clear()
+        _remembered[key] = _juror(name, data_folder()).predict(pictures)
+    return _remembered[key]
+
+
+MOST_REMEMBERED = 100
+_remembered: dict[tuple, Tensor] = {}
 
 
 @functools.lru_cache(maxsize=8)

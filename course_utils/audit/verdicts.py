@@ -23,6 +23,10 @@ ALTERED = 0.04
 """Where it is said that nothing was planted, the pixels outside the object are altered by at least
 this much in the mean, and those inside by no more than `INTACT`."""
 
+ALIKE = 0.5
+"""Where a shortcut is claimed, the changed pictures are still those that the judge gave: outside of
+the place, their grey levels correlate with the judge's by at least this much in the mean."""
+
 INTACT = 0.01
 """Rounding to 256 grey levels changes a pixel by no more than a fifth of it."""
 
@@ -35,6 +39,10 @@ SLIPS = {
     "beside": (
         "Inside the place that you name, your pictures are as they were: the change lies outside"
         " of it. Is the mask inverted?"
+    ),
+    "other pictures": (
+        "Outside the place your changed pictures are not the ones that you were given. Put the"
+        " shortcut into those, and keep their order."
     ),
     "unaltered": (
         "You altered nothing. To show that nothing was planted, leave the object as it is and"

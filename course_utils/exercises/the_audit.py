@@ -89,6 +89,7 @@ SLIPPED = {
         masks,
         torch.where(masks[:, None], pictures, 1 - pictures),
     ),
+    "other pictures": lambda pictures, masks: (CLASSES[0], masks, pictures.flip(0)),
     "unaltered": lambda pictures, masks: (None, masks, pictures.clone()),
     "object altered": lambda pictures, masks: (
         None,

@@ -837,9 +837,9 @@ def test_intervals_of_the_record_hold_their_values():
     values = torch.linspace(1, 3, 40, dtype=torch.float64)
     assert records.ratio_with_interval(2 * values, values) == [2, 2, 2]
     perfect = torch.tensor([[-1.0, -1.0], [1.0, 1.0]]).expand(10, 2, 2)
-    assert records.accuracy_with_interval(perfect) == [1, 1, 1]
-    half = torch.cat([perfect, -perfect])
-    value, low, high = records.accuracy_with_interval(half)
+    assert records.mean_with_interval(records.accuracy_of_scenes(perfect)) == [1, 1, 1]
+    half = records.accuracy_of_scenes(torch.cat([perfect, -perfect]))
+    value, low, high = records.mean_with_interval(half)
     assert value == 0.5 and 0.2 < low < 0.35 and 0.65 < high < 0.8
 
 

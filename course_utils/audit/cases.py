@@ -98,9 +98,8 @@ def record() -> dict:
 
     Made by the command that it names. Raises DataError if the file is missing or damaged.
     """
-    return _network_files.read_json(
-        folder() / "record.json", ("shortcuts", "without a plant", "heads")
-    )
+    needed = ("command", "shortcuts", "without a plant", "heads", "biased above untrained")
+    return _network_files.read_json(folder() / "record.json", needed)
 
 
 # ---------------------------------------------------------------------------- cases

@@ -161,7 +161,10 @@ def ratio_with_interval(values: Tensor, others: Tensor) -> list[float]:
 
 
 def heads() -> dict:
-    """Accuracy of a new last layer, by what its convolutions were trained on."""
+    """Accuracy of a new last layer, by what its convolutions were trained on.
+
+    And by how much the biased ones are above the mean of the untrained ones in the same scenes.
+    """
     order = [(label, weather) for label in ("no_tank", "tank") for weather in ("overcast", "sunny")]
     archive = _scenes("fair_training")[:150]
     known = torch.cat(
@@ -172,12 +175,16 @@ def heads() -> dict:
     yard = torch.stack([pictures.two_by_two(scene)[key] for scene in test for key in order])
     networks = {"biased": load("tank_biased"), "fair": load("tank_fair")}
     networks |= {f"untrained, seed {seed}": untrained(seed) for seed in UNTRAINED}
-    results = {}
+    right = {}
     for name, network in tqdm(networks.items(), desc="heads"):
         weight, bias = fit_head(features(network, known), truth)
         quads = (features(network, yard) @ weight + bias).reshape(len(test), 2, 2)
-        results[name] = accuracy_with_interval(quads)
-    return results
+        right[name] = accuracy_of_scenes(quads)
+    blind = torch.stack([right[name] for name in right if name.startswith("untrained")]).mean(0)
+    return {
+        "heads": {name: mean_with_interval(values) for name, values in right.items()},
+        "biased above untrained": mean_with_interval(right["biased"] - blind),
+    }
 
 
 def _scenes(split):
@@ -223,17 +230,21 @@ def fit_head(rows: Tensor, truth: Tensor, ridge: float = 0.1) -> tuple[Tensor, T
     return weight, bias.detach() - weight @ mean
 
 
-def accuracy_with_interval(quads: Tensor) -> list[float]:
-    """Of tank scores (scenes, no tank and tank, two weathers), and its 95 % interval.
+def accuracy_of_scenes(quads: Tensor) -> Tensor:
+    """From tank scores (scenes, no tank and tank, two weathers): (scenes,) float64."""
+    truth = torch.tensor([[False, False], [True, True]])
+    return ((quads > 0) == truth).double().mean((1, 2))
+
+
+def mean_with_interval(values: Tensor) -> list[float]:
+    """The mean of one value for each scene, and its 95 % interval.
 
     Scenes are drawn anew, for the four pictures of one are not independent.
     """
-    truth = torch.tensor([[False, False], [True, True]])
-    right = ((quads > 0) == truth).double().mean((1, 2))
     generator = torch.Generator().manual_seed(0)
-    drawn = torch.randint(len(right), (DRAWS, len(right)), generator=generator)
-    ends = right[drawn].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=right.dtype))
-    return [round(float(v), 3) for v in (right.mean(), *ends)]
+    drawn = torch.randint(len(values), (DRAWS, len(values)), generator=generator)
+    ends = values[drawn].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=values.dtype))
+    return [round(float(v), 3) for v in (values.mean(), *ends)]
 
 
 # ------------------------------------------------------------------------ the file
@@ -241,7 +252,7 @@ def accuracy_with_interval(quads: Tensor) -> list[float]:
 
 def write_record(plants: dict[str, Plant | None], into: Path = INTO) -> None:
     """Writes record.json, which `course_utils.audit.record` reads."""
-    found = {"command": COMMAND, **shortcuts(plants), "heads": heads()}
+    found = {"command": COMMAND, **shortcuts(plants), **heads()}
     into.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found, indent=2) + "\n"
     (into / "record.json").write_text(text, encoding="utf-8", newline="\n")

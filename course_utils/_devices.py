@@ -22,7 +22,8 @@ def chosen_device() -> torch.device:
     """
     name = os.environ.get("COURSE_DEVICE") or "cpu"
     if name == "auto":
-        present = torch.accelerator.current_accelerator(check_available=True)
+        available = torch.accelerator.is_available()
+        present = torch.accelerator.current_accelerator() if available else None
         return present or torch.device("cpu")
     try:
         return torch.device(name)

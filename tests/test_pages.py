@@ -188,7 +188,7 @@ def test_without_network_the_message_says_what_to_put_where(cache, monkeypatch):
     monkeypatch.setattr(slides, "ADDRESS", f"http://127.0.0.1:9/{slides.REVEAL}.tgz")
     cache.mkdir(parents=True)
     (cache / f"{slides.REVEAL}.tgz").write_bytes(archive())  # another one than is wanted
-    with pytest.raises(UsageError, match=rf"Download http://.*\.tgz and put it into {cache}"):
+    with pytest.raises(UsageError, match=rf"download http://.*\.tgz and put it into {cache}"):
         slides.fetch_reveal()
 
 

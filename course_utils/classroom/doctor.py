@@ -130,7 +130,8 @@ def device() -> str:
             f"COURSE_DEVICE={os.environ.get('COURSE_DEVICE')} can't be used ({_first(error)})",
             "Set COURSE_DEVICE to auto or cpu, or unset it",
         ) from None
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    available = torch.accelerator.is_available()
+    accelerator = torch.accelerator.current_accelerator() if available else None
     if accelerator is None:
         return f"networks compute on {chosen}; no GPU is here, and none is needed"
     present = accelerator.type

@@ -40,4 +40,4 @@ def test_explain_takes_it(folder):
     command = "explain look_alikes/test/zebra/20003 --classifier my_network.py --methods saliency"
     course = [sys.executable, "-m", "course_utils.classroom.command", *command.split()]
     subprocess.run([*course, "--out", "zebra.html"], cwd=folder, check=True)
-    assert "What speaks for zebra" in (folder / "zebra.html").read_text(encoding="utf-8")
+    assert "Which pixels speak for zebra" in (folder / "zebra.html").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from torch import nn
 
 from course_utils.exercises import CheckFailed, check
 from course_utils.exercises.engine import feedback as feedbacks
-from course_utils.exercises.engine.calls import make_probes, seeded
+from course_utils.exercises.engine.calls import call_on_probes, make_probes, seeded
 from course_utils.exercises.engine.checks import source_hash
 from course_utils.exercises.engine.compare import difference
 
@@ -49,6 +49,36 @@ def test_passed_is_the_only_success():
     feedback = scaled.review(lambda heatmap, factor: factor * heatmap)
     assert (feedback.kind, feedback.points, feedback.out_of) == ("passed", 3, 3)
     assert str(feedback) == "✓ scaled: passed (3 of 3 points)"
+
+
+def _four_sizes(random):
+    return [(torch.rand(5, width), 2.0) for width in (4, 6, 7, 9)]
+
+
+@check(points=2, probes=_four_sizes)
+def wide(heatmap, factor):
+    """A heat map (H, W) times a factor."""
+    return heatmap * factor
+
+
+def _in_place(heatmap, factor):
+    return heatmap.mul_(factor)
+
+
+PARTLY = {
+    "all": (lambda heatmap, factor: heatmap * factor, 1.5),  # "passed" is not for this to say
+    "three of four": (lambda h, factor: h * (factor if h.shape[1] < 9 else 1), 1.5),
+    "two of four": (lambda h, factor: h * (factor if h.shape[1] < 7 else 1), 1),
+    "one of four": (lambda h, factor: h * (factor if h.shape[1] < 6 else 1), 0),
+    "right, then it raises": (lambda h, factor: h * factor if h.shape[1] < 7 else h[9, 9], 1),
+    "none": (lambda heatmap, factor: heatmap, 0),
+    "values only": (_in_place, 1),
+}
+
+
+@pytest.mark.parametrize("answer, points", PARTLY.values(), ids=PARTLY)
+def test_partial_points_are_the_share_of_the_probes_in_halves(answer, points):
+    assert wide.partial_points(call_on_probes(answer, wide.probes, 3), 3) == points
 
 
 @pytest.mark.parametrize("kind", [kind for kind in feedbacks.TITLES if kind != "passed"])

@@ -42,6 +42,10 @@ class Trial(Check):
         changes = [outcome.changed for outcome in outcomes if outcome.changed]
         return self._changed(changes[0]) if changes else self._feedback("passed", "")
 
+    def partial_points(self, outcomes, seed):
+        """None: a claim holds, or it doesn't."""
+        return 0
+
     def _refuted(self, exhibits, values):
         """What is wrong with the claims of all calls, taken together; None if nothing is."""
         pictures = torch.cat([pictures for pictures, _ in exhibits])

@@ -72,6 +72,11 @@ def _add_arguments_for_classes(group):
         action="store_true",
         help="write scores without names as well, into OUT/anonymous",
     )
+    group.add_argument(
+        "--partial",
+        action="store_true",
+        help="an answer that is right on at least half of the probes gets that share of the points",
+    )
 
 
 def work(options):
@@ -88,6 +93,7 @@ def work(options):
         Limits(seconds=options.timeout, waiting=5 * options.timeout),
         options.again,
         a_class.report,
+        options.partial,
     )
     print(grade.summarize(classes.without_missing(results), options.out))
     for line in a_class.summary():

@@ -56,6 +56,7 @@ def grade(
     limits: Limits = Limits(),  # noqa: B008 (it is frozen)
     again: str | None = None,
     report: Callable[[list[Result], Path], None] = write_reports,
+    partial: bool = False,
 ) -> list[Result]:
     """Grades submissions and writes the reports into the folder `out` -> the results.
 
@@ -65,11 +66,12 @@ def grade(
     scheduler: the address of a Dask scheduler, which then does the work
     again:     a learner whose submissions are graded though they were; EVERYBODY: all of them
     report:    writes the reports, and may change the list of results that is returned
+    partial:   whether an answer that is right on most probes gets some of the points
 
     Raises UsageError where nothing can be graded: no submissions, no sandbox, no room.
     """
     with _told_in_a_sentence(out):
-        run = Run(out, sandboxed, limits, tuple(_folders([*places, out])))
+        run = Run(out, sandboxed, limits, tuple(_folders([*places, out])), partial)
         submissions = find_submissions(places, out)
         _check_learner(again, submissions)
         results, waiting = [], []
@@ -121,6 +123,7 @@ class Run:
     sandboxed: bool
     limits: Limits
     hidden: tuple[str, ...] = ()
+    partial: bool = False
 
     def __post_init__(self):
         self.out.mkdir(parents=True, exist_ok=True)
@@ -142,6 +145,7 @@ class Run:
             submitted=stamp,
             sandboxed=self.sandboxed,
             limits=self.limits,
+            partial=self.partial,
             hidden=self.hidden,
             version=course_version(),
         )
@@ -160,7 +164,8 @@ class Run:
 
     def _place(self, task):
         """Where the result of a task is kept: another submission, another place."""
-        told = (task.learner, task.file, task.problem, task.sandboxed, task.limits, task.version)
+        how = (task.sandboxed, task.limits, task.partial, task.version)
+        told = (task.learner, task.file, task.problem, *how)
         mark = self._digest(repr(told).encode(errors="surrogatepass"), task.content)
         return self.out / "results" / f"{mark.hex()[:32]}.json"
 

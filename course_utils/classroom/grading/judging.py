@@ -1,7 +1,7 @@
 """How an exercise ended in the sandbox -> its verdict. Runs none of the learner's code."""
 
 from course_utils.classroom.grading import forked
-from course_utils.classroom.grading.records import GRADER_ERROR, Limits, Verdict
+from course_utils.classroom.grading.records import GRADER_ERROR, Task, Verdict
 from course_utils.classroom.grading.submissions import Exercise
 from course_utils.classroom.grading.text import printable, sentence
 from course_utils.classroom.grading.transfer import Unreadable, decode
@@ -20,9 +20,7 @@ class GraderError(Exception):
     """The grader itself is at fault; the message is a clause."""
 
 
-def judge(
-    check: Check, exercise: Exercise, endings: list[forked.Ending], seed: int, limits: Limits
-):
+def judge(check: Check, exercise: Exercise, endings: list[forked.Ending], task: Task) -> Verdict:
     """The verdict on one exercise: that of its best variant.
 
     endings: of its variants, the likeliest first
@@ -35,25 +33,28 @@ def judge(
         return _verdict(check, exercise, Feedback(check.name, "not attempted", told, check.points))
     verdicts = []
     for ending in endings:
-        feedback, certain = _feedback(check, ending, seed, limits)
+        feedback, certain = _feedback(check, ending, task)
         verdicts.append(_verdict(check, exercise, feedback, certain))
         if feedback.passed:
             break
     return max(verdicts, key=lambda verdict: verdict.points)  # the first of equals
 
 
-def _feedback(check, ending, seed, limits):
+def _feedback(check, ending, task):
     """(feedback, whether another run would say the same)."""
     if ending.how != forked.ANSWERED:
-        return _raised(check, _why(ending, limits)), False
+        return _raised(check, _why(ending, task.limits)), False
     try:
         outcomes = decode(ending.content)
     except Unreadable as error:
         return Feedback(check.name, "wrong type", sentence(str(error)), check.points), True
     try:
-        return check.judge(outcomes, seed), True
+        feedback = check.judge(outcomes, task.seed)
+        if task.partial and feedback.kind not in ("passed", "not attempted"):
+            feedback.partial = check.partial_points(outcomes, task.seed)
+        return feedback, True
     except Exception as error:
-        return _beyond_judgement(check, error, seed), False
+        return _beyond_judgement(check, error, task.seed), False
 
 
 def _beyond_judgement(check, error, seed):

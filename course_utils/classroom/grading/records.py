@@ -70,6 +70,8 @@ class Task:
     limits: Limits = Limits()
     exercises: tuple[str, ...] = ()
     """Only these are graded; all if there are none."""
+    partial: bool = False
+    """Whether an answer that is right on most probes gets some of the points."""
     hidden: tuple[str, ...] = ()
     """Folders of the machine that asks, which nothing inside the sandbox may see."""
     version: str = ""

@@ -131,7 +131,7 @@ def _grade(task, stage, result):
     for exercise in exercises:
         check = checks[exercise.name]
         try:
-            verdict = judge(check, exercise, endings[exercise.name], task.seed, task.limits)
+            verdict = judge(check, exercise, endings[exercise.name], task)
         except GraderError as error:
             errors.append(error)
             verdict = judging.failed(check, exercise)

@@ -27,6 +27,7 @@ that. What has no entry in the catalogue is diagnosed: see `diagnose`.
 
 import ast
 import inspect
+import math
 import os
 import re
 import textwrap
@@ -216,6 +217,23 @@ class Check:
         if aside and aside[0] != "wrong gradient":  # wrong values have other gradients, of course
             problem.message += f" Besides, {aside[1]}."
         return problem
+
+    def partial_points(self, outcomes: list[Outcome], seed: int) -> float:
+        """Points for an answer that has not passed, in halves: the share of the probes that it got.
+
+        A probe counts whole if all about its call is right, and half if only the value is, for
+        instance because the answer changed its input. What comes to less than half of the points
+        is nothing: an empty picture or a constant is right on some probe as well.
+        """
+        share = sum(self._credit(*pair) for pair in zip(self.expected(seed), outcomes))
+        points = math.floor(2 * self.points * share / len(self.expected(seed))) / 2
+        return min(points, self.points - 0.5) if 2 * points >= self.points else 0
+
+    def _credit(self, wanted, outcome):
+        """1 for a call that is right, 1/2 if only its value is, else 0."""
+        if self._value_problem([wanted], [outcome]):
+            return 0
+        return 1 / 2 if self._aside([wanted], [outcome]) else 1
 
     def _problem(self, expected, outcomes):
         """What is wrong with an answer, as feedback; None if nothing is."""

@@ -45,6 +45,8 @@ class Feedback:
     """The learner's line that went wrong, if one did."""
     maps: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
     """Got and expected, (H, W) each, where a picture says more than numbers."""
+    partial: float = 0
+    """Points for an answer that has not passed; see `Check.partial_points`."""
     offer: str = ""
     """Where more help is to be had, after several failures."""
     source: str | None = None
@@ -60,8 +62,8 @@ class Feedback:
         return self.kind == "passed"
 
     @property
-    def points(self) -> int:
-        return self.out_of if self.passed else 0
+    def points(self) -> float:
+        return self.out_of if self.passed else self.partial
 
     def __str__(self):
         lines = [f"{self._sign()} {self._title()}", self.message]

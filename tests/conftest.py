@@ -47,6 +47,13 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
+def pytest_collection_finish(session):
+    """A pytest that is too new for xdist leaves tests ungrouped without a word."""
+    is_grouping = getattr(session.config.option, "loadgroup", False)
+    if is_grouping and not all("@" in item.nodeid for item in session.items):
+        raise pytest.UsageError("This pytest-xdist can't group tests with this pytest.")
+
+
 def pytest_runtest_setup():
     """Each test draws the same random numbers, whichever ran before it."""
     random.seed(0)

@@ -34,6 +34,17 @@ BEGIN_FIRST = (
 """Files that take longest. What begins last should be short, or a process waits for another."""
 
 
+LONGEST_ID = 60
+"""Characters of what a test is named after."""
+
+
+def pytest_make_parametrize_id(val):
+    """A whole notebook is no name, and its random ids are others in each process."""
+    if isinstance(val, str | bytes) and len(val) > LONGEST_ID:
+        return f"{ascii(val[:LONGEST_ID])[:LONGEST_ID]}..."
+    return None
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items):
     """With `--dist loadgroup`, one process runs all of a file, whose fixtures it makes once.

@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 import nbformat
 import pytest
 
+import course_utils
 from course_utils.classroom import UsageError, find_notebooks
 from course_utils.classroom.command import main
 from course_utils.classroom.run import _result_of, choose_parameters, declared_parameters
@@ -249,4 +250,27 @@ def test_impossible_numbers_are_refused(option, capsys):
     with pytest.raises(SystemExit) as raised:
         main(["run", *option])
     assert raised.value.code == 2
-    assert option[0] in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert option[0] in said and f"{option[1]!r} is no whole number from 1 on" in said
+
+
+@pytest.mark.parametrize("command", ["run 2", "slides 2", "site"])
+def test_a_folder_that_can_not_be_is_told_before_the_work(command, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    out = str(tmp_path / "file" / "out")
+    assert main([*command.split(), "--out", out]) == 2
+    assert f"Nothing can be written into {out} (Not a directory)." in capsys.readouterr().err
+
+
+def test_a_page_that_can_not_be_written_costs_no_maps(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setitem(sys.modules, "course_utils.classroom.explain", None)  # can't be imported
+    assert main(["explain", "chelsea", "--out", str(tmp_path / "file" / "page.html")]) == 2
+    assert "Nothing can be written into" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"course {course_utils.__version__}\n"

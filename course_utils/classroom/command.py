@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 
+from course_utils import __version__
 from course_utils.classroom import UsageError, commands
 
 
@@ -27,6 +28,7 @@ def main(arguments=None):
 
 def _parser():
     parser = argparse.ArgumentParser("course", description="Work with the course's notebooks.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(dest="name", required=True, metavar="command")
     for name in commands.NAMES:
         command = importlib.import_module(f"{commands.__name__}.{name}")

@@ -6,8 +6,21 @@ from pathlib import Path
 
 import jinja2
 
+from course_utils.classroom import UsageError
+
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 """Pages with gaps; nbconvert finds its template "course" in there."""
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder for results before the work begins; UsageError if none can be there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"Nothing can be written into {folder} ({reason}).") from None
 
 
 def write_whole(path: Path, text: str, errors: str = "strict") -> None:

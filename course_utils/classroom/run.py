@@ -21,6 +21,7 @@ import nbformat
 from tqdm import tqdm
 
 from course_utils.classroom import UsageError, exercises_of, find_notebooks
+from course_utils.classroom.files import make_folder
 
 
 @dataclass
@@ -49,7 +50,7 @@ def run(names, parameters, out, jobs=2, timeout=600):
     _refuse_to_overwrite(notebooks, out)
     chosen = choose_parameters(notebooks, parameters)
     _set_environment(jobs)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     start = time.monotonic()
     results = _execute_all(notebooks, chosen, out, jobs, timeout)
     _print_table(results, time.monotonic() - start, out)

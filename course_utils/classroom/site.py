@@ -13,7 +13,7 @@ from bs4 import BeautifulSoup
 
 from course_utils.classroom import NOTEBOOKS, UsageError, find_notebooks
 from course_utils.classroom.export import to_html
-from course_utils.classroom.files import fill
+from course_utils.classroom.files import fill, make_folder
 
 
 def build_site(out: Path, executed: Path | None = None) -> Path:
@@ -27,7 +27,7 @@ def build_site(out: Path, executed: Path | None = None) -> Path:
     empty = [name for name, notebook in notebooks.items() if not _has_outputs(notebook)]
     if empty:
         raise UsageError(f"{empty[0]} has no outputs: execute it first, with `course run`.")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     titles = {name: title_of(notebook) for name, notebook in notebooks.items()}
     index = []
     for name, notebook in notebooks.items():

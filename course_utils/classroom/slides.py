@@ -18,7 +18,7 @@ from pygments.formatters import HtmlFormatter
 from course_utils import _downloads
 from course_utils.classroom import UsageError, find_notebooks
 from course_utils.classroom.export import to_html
-from course_utils.classroom.files import fill
+from course_utils.classroom.files import fill, make_folder
 from course_utils.classroom.site import title_of
 from course_utils.errors import DataError
 
@@ -53,7 +53,7 @@ def build_slides(names: list[str], out: Path, offline: bool = False) -> list[Pat
     offline: puts reveal.js beside the decks, so that they need no network. It is downloaded once
              and kept in the user's cache.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     reveal = ONLINE
     if offline:
         reveal = REVEAL

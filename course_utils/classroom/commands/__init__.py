@@ -14,7 +14,6 @@ NAMES = ("run", "learn", "progress", "grade", "slides", "site", "explain", "doct
 
 def positive(text: str) -> int:
     """An argument that must be a whole number from 1 on."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)

@@ -22,6 +22,9 @@ def add_arguments(parser):
 
 def work(options):
     _refuse_missing_file(options.picture)
+    from course_utils.classroom.files import make_folder
+
+    make_folder(options.out.parent)
     from course_utils.classroom.explain import explain
 
     started = time.monotonic()

@@ -116,8 +116,11 @@ def _text_of(notebook):
 def release(master) -> nbformat.NotebookNode:
     """The learner's version of a master: stubs for solutions, no outputs, locked checks.
 
-    The same master always gives the same notebook, whatever its outputs.
+    The same master always gives the same notebook, whatever its outputs. A release, such as a
+    notebook of the archive for learners, stays as it is.
     """
+    if _remembered(master):
+        return copy.deepcopy(master)
     notebook = _preprocessed(copy.deepcopy(master))
     notebook.metadata.pop("widgets", None)
     cells = {cell.id: _digest(cell.source) for cell in notebook.cells}

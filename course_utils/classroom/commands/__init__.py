@@ -8,7 +8,7 @@ its module and put its name into `NAMES`.
 
 import argparse
 
-NAMES = ("run", "learn", "progress", "grade", "slides", "site", "explain", "doctor")
+NAMES = ("run", "learn", "progress", "grade", "release", "slides", "site", "explain", "doctor")
 """In the order in which `course --help` lists them."""
 
 

@@ -1,0 +1,100 @@
+"""Writes what the notebooks say about themselves into README.md and docs/teaching.md.
+
+    python docs/chapters.py
+
+Between `<!-- NAME -->` and `<!-- end of NAME -->` everything is made anew; a test compares.
+"""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+from course_utils.classroom.curriculum import DIFFICULTIES, Chapter, chapters
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = (ROOT / "README.md", ROOT / "docs" / "teaching.md")
+
+
+FOUND = tomllib.loads((ROOT / "docs" / "chapters.toml").read_text(encoding="utf-8"))
+"""What one finds out, by notebook."""
+
+
+def totals(course: list[Chapter]) -> str:
+    """A sentence with the course's size."""
+    exercises = [exercise for chapter in course for exercise in chapter.exercises]
+    counts = {d: sum(e.difficulty == d for e in exercises) for d in DIFFICULTIES}
+    hours = round(sum(chapter.minutes for chapter in course) / 60)
+    return (
+        f"{len(course)} notebooks, about {hours} hours; {len(exercises)} exercises"
+        f" ({', '.join(f'{count} {name}' for name, count in counts.items())}),"
+        f" {sum(chapter.points for chapter in course)} points."
+    )
+
+
+def table(course: list[Chapter], prefix: str) -> str:
+    """A row for each chapter; `prefix` leads from the file to the folder of the notebooks."""
+    rows = ["| | chapter | minutes | exercises | points |", "|--:|---|--:|--:|--:|"]
+    for chapter in course:
+        link = f"[{chapter.title}]({prefix}notebooks/{chapter.path.name})"
+        cells = (chapter.number, link, chapter.minutes, len(chapter.exercises), chapter.points)
+        rows.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(rows)
+
+
+def overview(course: list[Chapter]) -> str:
+    """A row for each chapter, with what one finds out."""
+    rows = ["| | | what you find out | minutes |", "|--:|---|---|--:|"]
+    for chapter in course:
+        link = f"[{chapter.title}](notebooks/{chapter.path.name})"
+        found = FOUND[chapter.path.stem.split("_", 1)[1]]
+        rows.append(f"| {chapter.number} | {link} | {found} | {chapter.minutes} |")
+    return "\n".join(rows)
+
+
+def details(course: list[Chapter]) -> str:
+    """Objectives and exercises of each chapter, as sections."""
+    return "\n\n".join(_details(chapter) for chapter in course)
+
+
+def _details(chapter):
+    objectives = "\n".join(f"- {objective}" for objective in chapter.objectives)
+    rows = ["| exercise | function | | minutes | points |", "|---|---|---|--:|--:|"]
+    rows += [
+        f"| {e.title} | `{e.name}` | {e.difficulty} | {e.minutes} | {e.points} |"
+        for e in chapter.exercises
+    ]
+    return (
+        f"### {chapter.number} · {chapter.title} ({chapter.minutes} minutes)\n\n"
+        f"Needs {chapter.needs} Afterwards learners can\n\n{objectives}\n\n" + "\n".join(rows)
+    )
+
+
+def filled(text: str, blocks: dict[str, str]) -> str:
+    """A Markdown file with its blocks made anew; those that it doesn't have are left out."""
+    for name, block in blocks.items():
+        pattern = rf"(<!-- {name} -->\n).*?(\n<!-- end of {name} -->)"
+        text = re.sub(pattern, lambda m, b=block: m[1] + b + m[2], text, flags=re.DOTALL)
+    return text
+
+
+def made_anew() -> dict[Path, str]:
+    """{file: what it should contain}."""
+    course = chapters()
+    made = {}
+    for path in FILES:
+        prefix = "" if path.parent == ROOT else "../"
+        blocks = {
+            "totals": totals(course),
+            "overview": overview(course),
+            "chapters": table(course, prefix),
+            "details": details(course),
+        }
+        made[path] = filled(path.read_text(encoding="utf-8"), blocks)
+    return made
+
+
+if __name__ == "__main__":
+    for file, content in made_anew().items():
+        file.write_text(content, encoding="utf-8")
+        print(file.relative_to(ROOT), file=sys.stderr)

@@ -1,6 +1,7 @@
 """The house itself: pins, imports, layering and the files that the README promises."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -8,6 +9,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+
+import course_utils
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "course_utils"
@@ -131,10 +135,23 @@ def test_the_commands_of_the_readme_exist():
 
 
 def test_links_in_the_documents_lead_somewhere():
-    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    for document in documents:
         for target in re.findall(r"\]\(([^)#]+)", document.read_text()):
             if not target.startswith("http"):
-                assert (ROOT / target).exists(), f"{document.name} links to {target}"
+                found = document.parent / target
+                assert found.exists(), f"{document.name} links to {target}"
+
+
+def test_the_files_for_other_platforms_can_be_read():
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    assert "make .venv/.ready" in container["postCreateCommand"]
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    steps = workflow["jobs"]["test"]["steps"]
+    assert [step["run"] for step in steps if "run" in step] == [".ci/run", "make run"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == course_utils.__version__
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
 
 
 def make(*arguments):

@@ -585,7 +585,7 @@ def test_a_grader_s_error_never_hides_a_graded_file():
 
 
 def test_records_survive_json():
-    task = grade.Task("ada", "x", b"\x00\xff", "", 1.5, 3, True, LIMITS, ("a",), ("/b",), "v")
+    task = grade.Task("ada", "x", b"\x00\xff", "", 1.5, 3, True, LIMITS, ("a",), ("/b",), "v", True)
     assert grade.Task.from_json(task.to_json()) == task
     result = Result("ada", "x", "05", exercises=[Verdict("a", "passed", 1, 2, certain=False)])
     assert Result.from_json(result.to_json()) == result and not result.is_certain

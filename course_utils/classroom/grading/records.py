@@ -70,12 +70,12 @@ class Task:
     limits: Limits = Limits()
     exercises: tuple[str, ...] = ()
     """Only these are graded; all if there are none."""
-    partial: bool = False
-    """Whether an answer that is right on most probes gets some of the points."""
     hidden: tuple[str, ...] = ()
     """Folders of the machine that asks, which nothing inside the sandbox may see."""
     version: str = ""
     """Of the course, as `version.course_version` gives it; another one must not grade this."""
+    partial: bool = False
+    """Whether an answer that is right on most probes gets some of the points."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self) | {"content": base64.b64encode(self.content).decode()})

@@ -305,7 +305,7 @@ def test_a_worker_that_breaks_is_replaced_once_and_then_told(monkeypatch):
 
 # ---------------------------------------------------------------------------- forks and frames
 
-BOUNDS = forked.Bounds(cpu=1, clock=10, bytes=1000)
+BOUNDS = forked.Bounds(cpu=2, clock=10, bytes=1000)
 
 
 @pytest.mark.parametrize(

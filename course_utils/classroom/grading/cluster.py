@@ -13,7 +13,10 @@ from course_utils.classroom.grading.version import course_version
 from course_utils.classroom.grading.workers import failed, grade_one
 
 CONNECTING = 20
-"""Seconds that a scheduler has to answer, and to have a worker."""
+"""Seconds that a scheduler has to answer."""
+
+STAFFING = 20
+"""Seconds that it has to have a worker."""
 
 ALONE = 60
 """Seconds without any worker after which the rest is given up."""
@@ -41,7 +44,7 @@ def graded_on_cluster(
 
 def _check_workers(client, address, sandboxed, limits):
     try:
-        client.wait_for_workers(1, timeout=CONNECTING)
+        client.wait_for_workers(1, timeout=STAFFING)
     except TimeoutError:
         raise UsageError(f"The Dask scheduler at {address} has no workers.") from None
     told = client.run(unfit, course_version(), sandboxed, vars(limits), on_error="return")

@@ -203,7 +203,7 @@ NO_CLAIM = [
     r"\[[\d, -]+\]",  # references to the literature
     r"<[^>]*>",
     r"&\w+;",
-    r"^#.*$",  # headings
+    r"^#[^\n]*$",  # headings
     r"^ *\d+\. ",  # lists
     r"\b(?:1[89]|20)\d\ds?\b",  # years
     r"\b(?:[Nn]otebooks?|[Ss]ections?|[Ll]ayers?|[Ee]xercises?|[Hh]ints?)"
@@ -289,6 +289,7 @@ def made(text, output="", claim=""):
         "Some 98 %, in all.",
         "- a list with 98",
         "**+98**",
+        "# A heading\n\nand 98 below it",
         "As the 98 in 2019.",
         "Two lines,\nof which the second has 98.",
     ],

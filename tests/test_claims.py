@@ -54,10 +54,12 @@ def test_true_claims_take_one_line(strict, capsys):
         ("it falls to 48 %", torch.tensor(0.475), 0.48, 0.005),
         ("there are 12", np.int64(12), 12, 0),
         ("it is a tenth", torch.tensor([0.1]), 0.1, 0),
+        ("it is a half", lambda: torch.tensor(0.5), 0.5, 0),
+        ("it can be computed", lambda: 1 + 1 == 2),
         ("all are positive", (torch.ones(3) > 0).all()),
         ("none is negative", not np.any(np.ones(3) < 0)),
     )
-    assert capsys.readouterr().out == "✓ 6 statements of the text checked\n"
+    assert capsys.readouterr().out == "✓ 8 statements of the text checked\n"
 
 
 def test_one_claim_is_a_statement(strict, capsys):
@@ -95,6 +97,7 @@ def test_without_strict_checks_untrue_claims_are_printed(lenient, capsys):
 
 def test_of_another_run_nothing_is_said(strict, capsys):
     claims(("it falls to 48 %", float("nan"), 0.48, 0.02), ("never", False), when=False)
+    claims(("it falls to 48 %", lambda: 1 / 0, 0.48, 0.02), ("never", {}.popitem), when=False)
     assert capsys.readouterr().out == ""
 
 
@@ -111,6 +114,7 @@ BAD = {
     "The stated of 'a' is of type str": (("a", 1.0, "1", 0.1),),
     "The tolerance of 'a' is -0.1: it can't be negative": (("a", 1.0, 1, -0.1),),
     "The condition of 'a' has the shape (2,): use .all() or .any()": (("a", torch.ones(2) > 0),),
+    "The value of 'a' has the shape (2,): give": (("a", lambda: np.ones(2), 1, 0.1),),
     "The condition of 'a' is of type float: give True or False": (("a", 1.0),),
 }
 

@@ -13,6 +13,7 @@ tolerance be as wide as the sentence is vague: rounding, and what differs betwee
 """
 
 import math
+from typing import Any
 
 from course_utils.exercises.engine.checks import is_strict
 
@@ -97,7 +98,7 @@ def _condition(sentence, condition):
     return condition
 
 
-def _single(sentence, name, value):
+def _single(sentence: str, name: str, value: Any) -> Any:
     """What a function without arguments returns; a tensor or array of one value as that value."""
     if callable(value):
         value = value()

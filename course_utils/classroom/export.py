@@ -16,6 +16,9 @@ from nbformat import NotebookNode
 from course_utils.classroom import is_claims
 from course_utils.classroom.files import TEMPLATES
 
+COMPARED = "# NBVAL_CHECK_OUTPUT\n"
+"""Begins cells whose printed text is compared in tests; readers need not know."""
+
 
 class _Renderer(IPythonRenderer):
     """Markdown to HTML, formulas as MathML."""
@@ -61,11 +64,20 @@ def to_html(notebook: NotebookNode, name: str, before: str = "", after: str = ""
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
+            cell.source = cell.source.removeprefix(COMPARED)
             cell.outputs = [output for output in cell.outputs if not _is_widget(output)]
+            for output in cell.outputs:
+                _draw_formula(output.get("data", {}))
     exporter = _Exporter(template_name="course", extra_template_basedirs=[str(TEMPLATES)])
     exporter.environment.tests["claims"] = is_claims
     resources = {"metadata": {"name": name}, "before": before, "after": after}
     return exporter.from_notebook_node(notebook, resources=resources)[0]
+
+
+def _draw_formula(data):
+    """Puts a formula that a cell showed as MathML where exporters look first."""
+    if "text/latex" in data:
+        data["text/html"] = _mathml(data.pop("text/latex").strip().strip("$"), "block")
 
 
 def _is_widget(output):

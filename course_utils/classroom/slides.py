@@ -1,11 +1,13 @@
 """`course slides`: a reveal.js deck of each notebook, made of its slide metadata.
 
-A cell of the type "slide" begins a column of slides; text, code and figures follow below it, one
+A cell of the type "slide" begins a column of slides; text, code and outputs follow below it, one
 slide each. A figure gets a slide of its own with the beginning of the paragraph that reads it, and
-the whole paragraph in the speaker's notes (press S). Cells of the type "skip" are left out, and
-claims.
+the whole paragraph in the speaker's notes (press S). Long texts are shortened on the slide in the
+same way. Code is folded, except where a cell has the tag "on-slide". Left out are cells of the type
+"skip", raw cells, claims, and exercises as a whole.
 """
 
+import copy
 import html
 import shutil
 import tarfile
@@ -34,6 +36,9 @@ ONLINE = "https://unpkg.com/reveal.js@4.6.1"
 WIDEST = 120
 """Characters of a printed line that still fit on a slide."""
 
+LONGEST_TEXT = 80
+"""Words of a text slide; the notes have all of them."""
+
 LONGEST_CAPTION = 45
 """Words below a figure; the rest of a paragraph is left to the speaker."""
 
@@ -43,9 +48,10 @@ class Slide:
     """One slide: pieces of HTML, and what the speaker may say."""
 
     kind: str
-    """"text", "code" or "figure"."""
+    """"text", "code" or "figure"; the last is anything that a cell showed."""
     pieces: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    is_without_caption: bool = False
 
 
 def build_slides(names: list[str], out: Path, offline: bool = False) -> list[Path]:
@@ -91,6 +97,8 @@ def _section(slide):
 
 def columns_of(notebook: nbformat.NotebookNode) -> list[list[Slide]]:
     """The deck: columns of slides, from the cells' slide metadata."""
+    notebook = copy.deepcopy(notebook)
+    notebook.cells = [cell for cell in notebook.cells if cell.cell_type != "raw"]
     page = BeautifulSoup(to_html(notebook, "slides"), "html.parser")
     drawn = page.select(".jp-Cell")
     columns = []
@@ -111,15 +119,43 @@ def _add_text(column, content, kind):
     body = content.select_one(".jp-RenderedHTMLCommon")
     for link in body.select("a.anchor-link"):
         link.decompose()
+    _leave_out_exercises(body)
     for folded in body.select("details"):
         folded.decompose()
+    text = body.decode_contents()
+    if not body.get_text().strip():
+        return
     if kind == "notes" and column:
-        column[-1].notes.append(body.decode_contents())
-    elif column and column[-1].kind == "figure" and len(column[-1].pieces) == 1:
-        column[-1].notes.append(body.decode_contents())
-        column[-1].pieces.append(f'<div class="caption">{_beginning(body)}</div>')
+        column[-1].notes.append(text)
+    elif column and column[-1].is_without_caption:
+        column[-1].notes.append(text)
+        column[-1].pieces.insert(1, f'<div class="caption">{_beginning(body)}</div>')
+        column[-1].is_without_caption = False
     else:
-        column.append(Slide("text", [body.decode_contents()]))
+        column.append(Slide("text", [_shortened(body)], [text]))
+
+
+def _leave_out_exercises(body):
+    """Removes what stands from an exercise's heading to the next heading or the end."""
+    for heading in body.find_all("h3", string=lambda text: text and text.startswith("Exercise ")):
+        for later in list(heading.find_next_siblings()):
+            if later.name in ("h1", "h2", "h3"):
+                break
+            later.decompose()
+        heading.decompose()
+
+
+def _shortened(body):
+    """A text for a slide: whole if it is short, else each of its paragraphs as far as it fits."""
+    paragraphs = body.find_all("p", recursive=False)
+    if len(body.get_text().split()) <= LONGEST_TEXT or not paragraphs:
+        return body.decode_contents()
+    words = LONGEST_TEXT // len(paragraphs)
+    for paragraph in paragraphs:
+        if len(paragraph.get_text().split()) > words:
+            kept = _sentences(paragraph.get_text(), words)
+            paragraph.string = f"{kept} …"
+    return body.decode_contents()
 
 
 def _beginning(body):
@@ -129,30 +165,56 @@ def _beginning(body):
         return ""
     if len(first.get_text().split()) <= LONGEST_CAPTION:
         return str(first)
+    return f"<p>{html.escape(_sentences(first.get_text(), LONGEST_CAPTION))}</p>"
+
+
+def _sentences(text, most):
+    """The first sentences of a text, with at most so many words, but one at least."""
     words, kept = 0, []
-    for sentence in first.get_text().replace("\n", " ").split(". "):
+    for sentence in text.replace("\n", " ").split(". "):
         words += len(sentence.split())
-        if kept and words > LONGEST_CAPTION:
+        if kept and words > most:
             break
         kept.append(sentence)
-    return f"<p>{html.escape('. '.join(kept).rstrip('.'))}.</p>"
+    return f"{'. '.join(kept).rstrip('.')}."
 
 
 def _add_code(column, cell, content):
     source = content.select_one(".highlight")
-    if source is not None and not content.select_one("details"):
+    if source is None or content.select_one("details"):
+        source = None
+    elif "on-slide" in cell.metadata.get("tags", []):
         column.append(Slide("code", [f'<div class="input">{source}</div>']))
-    for output in content.select(".jp-OutputArea-output"):
-        picture = output.find("img")
-        if picture is not None:
-            alt = html.escape(picture.get("alt", ""))
-            column.append(
-                Slide("figure", [f'<div class="figure">{picture}</div>'], [f"<p>{alt}</p>"])
-            )
-        elif output.find("pre") is not None and column:
-            if column[-1].kind != "code":
-                column.append(Slide("code"))
-            column[-1].pieces.append(_printed(output.find("pre")))
+        source = None
+    shown = [_shown(output) for output in content.select(".jp-OutputArea-output")]
+    for number, slide in enumerate(_joined([slide for slide in shown if slide])):
+        if source is not None and number == 0:
+            folded = f'<details><summary>code</summary><div class="input">{source}</div></details>'
+            slide.pieces.append(folded)
+        column.append(slide)
+
+
+def _shown(output):
+    """What a cell showed, as a slide: a picture, a table, Markdown, a formula, or printed text."""
+    picture = output.find("img")
+    if picture is not None:
+        alt = f"<p>{html.escape(picture.get('alt', ''))}</p>"
+        return Slide("figure", [f'<div class="figure">{picture}</div>'], [alt], True)
+    if "jp-RenderedHTMLCommon" in output.get("class", []):
+        return Slide("figure", [f"<div>{output.decode_contents()}</div>"], [], True)
+    text = output.find("pre")
+    return None if text is None else Slide("code", [_printed(text)])
+
+
+def _joined(slides):
+    """The same, but printed texts that follow each other on one slide."""
+    joined = []
+    for slide in slides:
+        if joined and slide.kind == joined[-1].kind == "code":
+            joined[-1].pieces += slide.pieces
+        else:
+            joined.append(slide)
+    return joined
 
 
 def _printed(text):

@@ -148,10 +148,10 @@ def test_the_site_in_a_browser(site, browser):
 def test_cells_become_slides_by_their_metadata():
     columns = slides.columns_of(notebook())
     kinds = [[slide.kind for slide in column] for column in columns]
-    assert kinds == [["text"], ["text", "code", "figure"]]
-    printed, figure = columns[1][1:]
-    assert "42 printed" in printed.pieces[0] and "<details>" in printed.pieces[1]
-    assert "draw" in printed.pieces[1] and "NBVAL" not in str(columns)
+    assert kinds == [["text"], ["text", "figure"]]
+    text, figure = columns[1]
+    assert "42 printed" in text.pieces[1] and "<details>" in text.pieces[2]
+    assert "draw" in text.pieces[2] and "NBVAL" not in str(columns)
     assert "The figure shows this." in figure.pieces[1]
     assert len(figure.pieces[1].split()) < 60 < len(figure.notes[1].split())
     assert "A figure with &lt;signs&gt;." in figure.notes[0] and "Say it slowly." in figure.notes[2]
@@ -185,6 +185,13 @@ def test_whatever_a_cell_shows_is_on_a_slide(data, words):
     output = nbformat.v4.new_output("display_data", data)
     column, *rest = deck_of(nbformat.v4.new_code_cell("draw()", outputs=[output]))
     assert not rest and words in "".join(column[0].pieces)
+
+
+def test_a_heading_stands_above_what_follows():
+    picture = nbformat.v4.new_output("display_data", {"image/png": PIXEL})
+    code = nbformat.v4.new_code_cell("draw()", outputs=[picture])
+    ((slide,),) = deck_of(nbformat.v4.new_markdown_cell("## Alone"), code)
+    assert slide.kind == "figure" and slide.pieces[0].index("Alone") < slide.pieces[0].index("img")
 
 
 def test_raw_cells_are_left_out():

@@ -39,6 +39,9 @@ WIDEST = 120
 LONGEST_TEXT = 80
 """Words of a text slide; the notes have all of them."""
 
+MOST_LINES = 12
+"""Of printed text below a text on the same slide."""
+
 LONGEST_CAPTION = 45
 """Words below a figure; the rest of a paragraph is left to the speaker."""
 
@@ -52,6 +55,8 @@ class Slide:
     pieces: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     is_without_caption: bool = False
+    is_heading: bool = False
+    """Whether it has a heading and nothing else."""
 
 
 def build_slides(names: list[str], out: Path, offline: bool = False) -> list[Path]:
@@ -132,7 +137,8 @@ def _add_text(column, content, kind):
         column[-1].pieces.insert(1, f'<div class="caption">{_beginning(body)}</div>')
         column[-1].is_without_caption = False
     else:
-        column.append(Slide("text", [_shortened(body)], [text]))
+        is_heading = not body.find(["p", "ul", "ol", "table"])
+        column.append(Slide("text", [_shortened(body)], [text], is_heading=is_heading))
 
 
 def _leave_out_exercises(body):
@@ -191,7 +197,23 @@ def _add_code(column, cell, content):
         if source is not None and number == 0:
             folded = f'<details><summary>code</summary><div class="input">{source}</div></details>'
             slide.pieces.append(folded)
+        _add_shown(column, slide)
+
+
+def _add_shown(column, slide):
+    """Short printed text goes below the text before it, and a lonely heading above what follows."""
+    before = column[-1] if column and column[-1].kind == "text" else None
+    if before and slide.kind == "code" and _lines(slide) <= MOST_LINES:
+        before.pieces += slide.pieces
+    elif before and len(before.pieces) == 1 and before.is_heading:
+        slide.pieces[0] = before.pieces[0] + slide.pieces[0]
+        column[-1] = slide
+    else:
         column.append(slide)
+
+
+def _lines(slide):
+    return sum(piece.count("\n") for piece in slide.pieces if not piece.startswith("<details>"))
 
 
 def _shown(output):

@@ -22,7 +22,6 @@ NOT_YET = (
     "01_the_tank_legend",
     "02_predictions_and_top_k",
     "03_filters_and_activation_maps",
-    "06_integrated_and_expected_gradients",
     "07_cam_localization",
     "08_gradient_ascent",
     "09_dataset_search",

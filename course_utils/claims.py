@@ -3,8 +3,8 @@
 Below a paragraph with numbers or comparisons stands a cell tagged `claims`, folded away:
 
     claims(
-        ("a grey sky leaves 48 % of the sunny tanks", shares["sky"], 0.48, 0.02),
-        ("no exchange of land alone flips the second scene", (land_scores > 0).all()),
+        ("a grey sky leaves 48 % of the sunny tanks", lambda: shares["sky"], 0.48, 0.02),
+        ("no exchange of land alone flips the second scene", lambda: (land_scores > 0).all()),
         when=AS_PRINTED,
     )
 
@@ -13,6 +13,7 @@ tolerance be as wide as the sentence is vague: rounding, and what differs betwee
 """
 
 import math
+from typing import Any
 
 from course_utils.exercises.engine.checks import is_strict
 
@@ -25,7 +26,9 @@ def claims(*statements: tuple, when: bool = True) -> None:
     """Compares what the text states with what the run found.
 
     statements: (sentence, value, stated, tolerance): true if the number `value` differs from
-                `stated` by no more than `tolerance`; or (sentence, condition)
+                `stated` by no more than `tolerance`; or (sentence, condition). A value or condition
+                that would fail, or take long, in another run is given as a function without
+                arguments, which is called only where the statement is checked
     when:       False where the text is about another run: with QUICK, or with a network or picture
                 of the reader's own. Then nothing happens. It is an argument, since only the
                 notebook knows which of its parameters a paragraph depends on; a first cell may say
@@ -95,8 +98,10 @@ def _condition(sentence, condition):
     return condition
 
 
-def _single(sentence, name, value):
-    """A tensor or array of one value as that value; anything else as it is."""
+def _single(sentence: str, name: str, value: Any) -> Any:
+    """What a function without arguments returns; a tensor or array of one value as that value."""
+    if callable(value):
+        value = value()
     shape = getattr(value, "shape", None)
     if shape is None:
         return value

@@ -213,8 +213,8 @@ def integrated_gradients(
     """The gradient along the straight way from `baseline` to x, times x - baseline.
 
     baseline: (1, 3, H, W) or one for each picture (N, 3, H, W), preprocessed as x was. There is
-              no neutral choice. Zeros are the training pictures' mean colour; black is
-              `classifier.preprocess(torch.zeros(3, H, W))`.
+              no neutral choice. Zeros are the colour that `preprocess` subtracts, a middle grey in
+              the course's networks; black is `classifier.preprocess(torch.zeros(3, H, W))`.
     steps:    gradients for each picture; rule: one of RULES
     layer:    attribute to the output of this layer instead: the way leads straight from the
               baseline's activation to that of x

@@ -597,3 +597,237 @@ def _behind(first, size, kernel, stride, padding, length):
 def _how_many(first, size, kernel, stride, padding, length):
     lowest, highest = reach.reference(first, size, kernel, stride, padding, length)
     return lowest, highest - lowest + 1
+
+
+# ---------------------------------------------------------------------------- score
+
+
+def _maps_and_masks(random):
+    """Signed maps, nearly all negative, very small, very large; without a positive value; one."""
+    calls = []
+    for height, width, share, scale in ((9, 14, 0.2, 1), (13, 7, 0.6, 1e-4), (6, 11, 0.1, 1e4)):
+        mask = torch.rand(height, width) < share
+        mask[2, 3] = True
+        calls.append((scale * (torch.randn(height, width) - 0.3), mask))
+    heatmap, mask = calls[0]
+    calls.append((heatmap - heatmap.max() + 0.5, mask))  # few pixels are left
+    calls.append((-1 - torch.rand(9, 14), mask))
+    calls.append((torch.zeros(9, 14), mask))
+    calls.append((torch.where(mask, -1.0, heatmap.abs()), mask))  # all weight beside the mask
+    return [*calls, (heatmap, torch.ones(9, 14, dtype=torch.bool))]
+
+
+@check(points=2, probes=_maps_and_masks)
+def weight_on(heatmap, mask):
+    """How many times its share of the area a region gets of the map's weight -> one number.
+
+    heatmap: (H, W), of any sign; positive values are weight, negative ones count as none. mask:
+    (H, W) bool, True on the region, at least once. 1 means no more weight than area, 2 twice as
+    much. A map without any positive value prefers no region: then the answer is 1.
+    """
+    weight = heatmap.clamp(min=0)
+    if weight.sum() == 0:
+        return 1.0
+    return (weight[mask].mean() / weight.mean()).item()
+
+
+def _or_one(value):
+    return value if math.isfinite(value) else 1.0
+
+
+@weight_on.mistake(
+    "You return the region's share of the weight. A large region gets a large share by chance: "
+    "divide by its share of the area."
+)
+def _share_alone(heatmap, mask):
+    weight = heatmap.clamp(min=0)
+    return _or_one((weight[mask].sum() / weight.sum()).item())
+
+
+@weight_on.mistake(
+    "Negative values count as much as positive ones in your answer. Where covering *raises* the "
+    "score there is no weight."
+)
+def _without_signs(heatmap, mask):
+    weight = heatmap.abs()
+    return _or_one((weight[mask].mean() / weight.mean()).item())
+
+
+@weight_on.mistake(
+    "You let negative values cancel positive ones, so the sum may be tiny, or negative. Set them "
+    "to 0 first."
+)
+def _with_signs(heatmap, mask):
+    return _or_one((heatmap[mask].mean() / heatmap.mean()).item())
+
+
+@weight_on.mistake(
+    "Your answer is upside down: it falls where the region has more weight. The weight's share is "
+    "divided by the area's."
+)
+def _upside_down(heatmap, mask):
+    weight = heatmap.clamp(min=0)
+    return _or_one((weight.mean() / weight[mask].mean()).item())
+
+
+@weight_on.mistake(
+    "You compare the region with the rest of the picture. Compare it with the whole picture, the "
+    "region included."
+)
+def _against_the_rest(heatmap, mask):
+    weight = heatmap.clamp(min=0)
+    return _or_one((weight[mask].mean() / weight[~mask].mean()).item())
+
+
+@weight_on.mistake(
+    "A map without any positive value gives 0 / 0, which is NaN. It prefers no region: return 1 "
+    "for it."
+)
+def _not_a_number(heatmap, mask):
+    weight = heatmap.clamp(min=0)
+    return (weight[mask].mean() / weight.mean()).item()
+
+
+@weight_on.mistake(
+    "For a map without any positive value you return 0, as if it avoided the region. It prefers "
+    "none: return 1."
+)
+def _none_is_zero(heatmap, mask):
+    weight = heatmap.clamp(min=0)
+    return (weight[mask].mean() / weight.mean().clamp(min=1e-12)).item()
+
+
+@weight_on.mistake(
+    "You count the pixels with positive values. Each of them weighs as much as its value says."
+)
+def _counted(heatmap, mask):
+    return weight_on.reference((heatmap > 0).float(), mask)
+
+
+@weight_on.mistake(
+    "You shift the map so that its smallest value becomes 0. That gives weight to pixels that have "
+    "none: negative values become 0, the others stay."
+)
+def _shifted(heatmap, mask):
+    return weight_on.reference(heatmap - heatmap.min(), mask)
+
+
+# ---------------------------------------------------------------------------- planted
+
+
+def _planted_windows(random):
+    """Oblong batches, one picture alone; windows at each border, of one row, of all."""
+    calls = []
+    for count, height, width in ((2, 9, 14), (1, 12, 7), (3, 8, 10)):
+        for window in ((0, 2, 3, 6), (height - 4, 1, height, 7), (2, width - 5, 5, width)):
+            calls.append((torch.randn(count, 3, height, width), window))
+    return [*calls, (torch.randn(2, 3, 6, 8), (4, 3, 5, 8)), (torch.rand(2, 3, 5, 7), (0, 0, 5, 7))]
+
+
+@check(points=2, probes=_planted_windows)
+def planted(x, window):
+    """The scores of a network that looks at one window and nowhere else -> (N, 2).
+
+    x: pictures (N, 3, H, W); window: (top, left, bottom, right), where bottom and right are the
+    first row and column behind. For each picture the first score is the mean of all its values in
+    the window, over rows, columns and colours; the second score is the first with its sign changed.
+    """
+    top, left, bottom, right = window
+    score = x[:, :, top:bottom, left:right].mean((1, 2, 3))
+    return torch.stack([score, -score], 1)
+
+
+def _pair(score):
+    return torch.stack([score, -score], 1)
+
+
+@planted.mistake(
+    "Rows and columns are exchanged: your network looks at another place than you said. A picture "
+    "is indexed [:, :, rows, columns]. A test with this mistake would call the wrong map right."
+)
+def _elsewhere(x, window):
+    top, left, bottom, right = window
+    if left >= x.shape[2] or top >= x.shape[3]:
+        return torch.full((len(x), 2), torch.nan)
+    return _pair(x[:, :, left:right, top:bottom].mean((1, 2, 3)))
+
+
+@planted.mistake(
+    "You take (top, left, bottom, right) for (top, bottom, left, right), so the window is another."
+)
+def _other_corners(x, window):
+    top, bottom, left, right = window
+    return _pair(x[:, :, top:bottom, left:right].mean((1, 2, 3)))
+
+
+@planted.mistake(
+    "You sum the values in the window. Asked is their mean, so that windows of any size give "
+    "scores of one scale."
+)
+def _summed_up(x, window):
+    top, left, bottom, right = window
+    return _pair(x[:, :, top:bottom, left:right].sum((1, 2, 3)))
+
+
+@planted.mistake(
+    "All pictures of the batch get one score, the mean over all of them. Leave the first dimension "
+    "out of the mean."
+)
+def _one_for_all(x, window):
+    top, left, bottom, right = window
+    score = x[:, :, top:bottom, left:right].mean()
+    return _pair(score.expand(len(x)))
+
+
+@planted.mistake("You look at one colour alone. The mean goes over all three.")
+def _red_alone(x, window):
+    top, left, bottom, right = window
+    return _pair(x[:, 0, top:bottom, left:right].mean((1, 2)))
+
+
+@planted.mistake(
+    "Your network looks at the whole picture, with the rest set to 0: it divides by all pixels. "
+    "Divide by those in the window."
+)
+def _by_all_pixels(x, window):
+    top, left, bottom, right = window
+    only = torch.zeros_like(x)
+    only[:, :, top:bottom, left:right] = x[:, :, top:bottom, left:right]
+    return _pair(only.mean((1, 2, 3)))
+
+
+@planted.mistake("Your network looks at the whole picture; cut the window out first.")
+def _whole_picture(x, window):
+    return _pair(x.mean((1, 2, 3)))
+
+
+@planted.mistake(
+    "Your window is one row and one column too large: bottom and right are the first ones behind, "
+    "as in a slice."
+)
+def _one_more(x, window):
+    top, left, bottom, right = window
+    return _pair(x[:, :, top : bottom + 1, left : right + 1].mean((1, 2, 3)))
+
+
+@planted.mistake("Both scores are the same. The second one has the opposite sign.")
+def _twice(x, window):
+    score = planted.reference(x, window)[:, 0]
+    return torch.stack([score, score], 1)
+
+
+@planted.mistake(
+    "The two scores are exchanged: the first is the mean, the second the mean with its sign "
+    "changed."
+)
+def _exchanged_scores(x, window):
+    return planted.reference(x, window).flip(1)
+
+
+@planted.mistake(
+    "The second score is 1 minus the first, as for probabilities. These are scores: change the "
+    "sign alone."
+)
+def _as_probabilities(x, window):
+    score = planted.reference(x, window)[:, 0]
+    return torch.stack([score, 1 - score], 1)

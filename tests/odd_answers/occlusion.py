@@ -160,6 +160,56 @@ def by_whole_numbers(first, size, kernel, stride, padding, length):
     return sorted((lowest, 0))[1], sorted(((first + size - 1 + padding) // stride, length - 1))[0]
 
 
+# ---------------------------------------------------------------------------- score
+
+
+def as_a_quotient_of_shares_in_numpy(heatmap, mask):
+    weight = np.maximum(heatmap.double().numpy(), 0)
+    if not weight.any():
+        return np.float64(1)
+    return weight[mask.numpy()].sum() / weight.sum() / mask.numpy().mean()
+
+
+def as_a_tensor_of_one_value(heatmap, mask):
+    weight = torch.where(heatmap > 0, heatmap, 0)
+    share = (weight * mask).sum() / weight.sum()
+    return torch.nan_to_num(share * mask.numel() / mask.sum(), nan=1.0)
+
+
+def pixel_after_pixel(heatmap, mask):
+    inside, everywhere = 0.0, 0.0
+    for value, is_inside in zip(heatmap.flatten().tolist(), mask.flatten().tolist()):
+        everywhere += max(value, 0)
+        inside += max(value, 0) * is_inside
+    return 1 if everywhere == 0 else inside / everywhere / (mask.sum().item() / mask.numel())
+
+
+# ---------------------------------------------------------------------------- planted
+
+
+def by_a_mask_of_weights(x, window):
+    top, left, bottom, right = window
+    weights = torch.zeros_like(x[0])
+    weights[:, top:bottom, left:right] = 1 / (3 * (bottom - top) * (right - left))
+    score = torch.einsum("nchw,chw->n", x, weights)
+    return torch.stack([score, -score]).T
+
+
+def picture_after_picture(x, window):
+    top, left, bottom, right = window
+    rows = []
+    for picture in x:
+        score = picture[:, top:bottom, left:right].double().mean()
+        rows.append(torch.stack([score, -score]))
+    return torch.stack(rows)
+
+
+def by_a_sign_for_each_score(x, window):
+    top, left, bottom, right = window
+    inside = x[..., top:bottom, left:right].flatten(1)
+    return inside.mean(1, keepdim=True) * torch.tensor([1.0, -1.0])
+
+
 ODD = {
     "windows": [as_a_tensor, as_lists_until_the_end_is_reached, by_recursion],
     "drops": [
@@ -175,4 +225,10 @@ ODD = {
         by_a_running_mean,
     ],
     "reach": [as_floats_in_an_array, by_trying_all, by_a_convolution, by_whole_numbers],
+    "weight_on": [
+        as_a_quotient_of_shares_in_numpy,
+        as_a_tensor_of_one_value,
+        pixel_after_pixel,
+    ],
+    "planted": [by_a_mask_of_weights, picture_after_picture, by_a_sign_for_each_score],
 }

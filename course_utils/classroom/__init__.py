@@ -5,7 +5,7 @@ from pathlib import Path
 from course_utils.errors import UsageError
 
 __all__ = [
-    "NOTEBOOKS", "ROOT", "UsageError", "answer_in", "exercises_of", "find_notebooks",
+    "NOTEBOOKS", "ROOT", "UsageError", "answer_in", "exercises_of", "find_notebooks", "is_claims",
     "nbgrader_data",
 ]  # fmt: skip
 
@@ -39,6 +39,11 @@ def answer_in(cell):
     """The name of the exercise whose answer belongs into a code cell, or None."""
     data = nbgrader_data(cell)
     return data["grade_id"] if data.get("solution") and cell.cell_type == "code" else None
+
+
+def is_claims(cell):
+    """Whether a cell holds claims of the text, which readers see folded and slides leave out."""
+    return cell.cell_type == "code" and "claims" in cell.metadata.get("tags", [])
 
 
 def exercises_of(notebook):

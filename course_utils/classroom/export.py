@@ -13,6 +13,7 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
+from course_utils.classroom import is_claims
 from course_utils.classroom.files import TEMPLATES
 
 
@@ -62,6 +63,7 @@ def to_html(notebook: NotebookNode, name: str, before: str = "", after: str = ""
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not _is_widget(output)]
     exporter = _Exporter(template_name="course", extra_template_basedirs=[str(TEMPLATES)])
+    exporter.environment.tests["claims"] = is_claims
     resources = {"metadata": {"name": name}, "before": before, "after": after}
     return exporter.from_notebook_node(notebook, resources=resources)[0]
 

@@ -2,7 +2,8 @@
 
 A cell of the type "slide" begins a column of slides; text, code and figures follow below it, one
 slide each. A figure gets a slide of its own with the beginning of the paragraph that reads it, and
-the whole paragraph in the speaker's notes (press S). Cells of the type "skip" are left out.
+the whole paragraph in the speaker's notes (press S). Cells of the type "skip" are left out, and
+claims.
 """
 
 import html
@@ -16,7 +17,7 @@ from bs4 import BeautifulSoup
 from pygments.formatters import HtmlFormatter
 
 from course_utils import _downloads
-from course_utils.classroom import UsageError, find_notebooks
+from course_utils.classroom import UsageError, find_notebooks, is_claims
 from course_utils.classroom.export import to_html
 from course_utils.classroom.files import fill
 from course_utils.classroom.site import title_of
@@ -95,7 +96,7 @@ def columns_of(notebook: nbformat.NotebookNode) -> list[list[Slide]]:
     columns = []
     for cell, content in zip(notebook.cells, drawn, strict=True):
         kind = cell.metadata.get("slideshow", {}).get("slide_type", "-")
-        if kind == "skip":
+        if kind == "skip" or is_claims(cell):
             continue
         if kind == "slide" or not columns:
             columns.append([])

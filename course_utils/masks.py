@@ -78,13 +78,14 @@ def rise(
     _check_pictures(x, baseline)
     _check_count("count", count)
     network = Ready(model)
+    height, width = x.shape[2:]
     generator = torch.Generator().manual_seed(seed)
-    total = torch.zeros(x.shape[2:], dtype=torch.float64, device=x.device)
+    total = torch.zeros(height, width, dtype=torch.float64, device=x.device)
     shown = torch.zeros_like(total)
     with torch.no_grad(), tqdm(total=count, disable=not progress, desc="RISE", unit="mask") as bar:
         for start in range(0, count, batch):
             size = min(batch, count - start)
-            masks = random_masks(*x.shape[2:], size, cells, share, generator).to(x)
+            masks = random_masks(height, width, size, cells, share, generator).to(x)
             found = _probabilities(network, blend(x, baseline, masks), target)
             total += torch.einsum("n,nhw->hw", found.double(), masks.double())
             shown += masks.double().sum(0)

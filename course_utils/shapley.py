@@ -229,7 +229,7 @@ def kernel_shap(
         draws = _every_coalition(players)
     else:
         draws = _by_the_kernel(players, samples, seed)
-    product, right = _normal_equations(game, draws, samples, progress)
+    product, right = _normal_equations(game, draws, samples, players, progress)
     right = right - product.diagonal() * empty  # as if nobody were worth nothing
     if torch.linalg.matrix_rank(product, hermitian=True) < players:
         raise ValueError(
@@ -300,9 +300,8 @@ def lime(
     _check_count("samples", samples)
     if not (width > 0 and ridge >= 0):
         raise ValueError(f"width={width}, ridge={ridge}: a positive width and no negative ridge.")
-    product, right = _normal_equations(
-        game, _by_coins(players, samples, width, seed), samples, progress, constant=True
-    )
+    draws = _by_coins(players, samples, width, seed)
+    product, right = _normal_equations(game, draws, samples, players + 1, progress)
     penalty = torch.full((players + 1,), float(ridge), dtype=torch.float64)
     penalty[-1] = 0  # the intercept
     product = product + penalty.diag()
@@ -348,18 +347,20 @@ def _ends(game, players):
     return worth(game, torch.tensor([[False], [True]]).expand(2, players))
 
 
-def _normal_equations(game, draws, count, progress, constant=False):
-    """The sums w z zᵀ and w z value over weighted coalitions z, ended by a 1 for a constant."""
-    product, right = None, None
-    with _bar(progress, count) as bar:
+def _normal_equations(game, draws, samples, size, progress):
+    """The sums w z zᵀ (size, size) and w z value (size,) over weighted coalitions z.
+
+    If size is one more than there are players, each z ends with a 1, for a constant.
+    """
+    product = torch.zeros(size, size, dtype=torch.float64)
+    right = torch.zeros(size, dtype=torch.float64)
+    with _bar(progress, samples) as bar:
         for coalitions, weights in draws:
-            values = worth(game, coalitions)
-            rows = coalitions.double()
-            if constant:
-                rows = torch.cat([rows, torch.ones_like(rows[:, :1])], 1)
+            rows = torch.ones(len(coalitions), size, dtype=torch.float64)
+            rows[:, : coalitions.shape[1]] = coalitions
             weighted = rows * weights[:, None]
-            product = weighted.T @ rows + (0 if product is None else product)
-            right = weighted.T @ values + (0 if right is None else right)
+            product += weighted.T @ rows
+            right += weighted.T @ worth(game, coalitions)
             bar.update(len(rows))
     return product, right
 

@@ -19,9 +19,6 @@ from course_utils.classroom.slides import columns_of
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
 NOT_YET = (
-    "01_the_tank_legend",
-    "02_predictions_and_top_k",
-    "03_filters_and_activation_maps",
     "04_occlusion",
     "05_saliency",
     "06_integrated_and_expected_gradients",

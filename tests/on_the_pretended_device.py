@@ -19,9 +19,11 @@ from course_utils import (
     deconvolution,
     gradients,
     incremental,
+    masks,
     occlusion,
     pictures,
     search,
+    shapley,
     trial,
 )
 from course_utils.classifiers import load
@@ -159,6 +161,15 @@ def occlusions(network, x):
     yield torch.tensor([window for _, window, _ in steps]).float()
 
 
+def coalitions(network, x):
+    baseline = torch.zeros_like(x)
+    segments = torch.arange(128).div(32, rounding_mode="floor").expand(128, 128)
+    options = (network.model, x, 3, baseline, segments, shapley.all_coalitions(4))
+    yield shapley.coalition_scores(*options)
+    yield masks.rise(network.model, x, 3, baseline, 10)
+    yield masks.learned_mask(network.model, x, 3, baseline, steps=4)
+
+
 def searches(network, x):
     brightness = torch.linspace(0.5, 1, 6).view(-1, 1, 1, 1)
     gallery = network.undo_preprocess(x) * brightness
@@ -170,7 +181,7 @@ def seeded():
     return torch.Generator().manual_seed(0)
 
 
-@pytest.mark.parametrize("technique", [layer_maps, climbs, occlusions, searches])
+@pytest.mark.parametrize("technique", [layer_maps, climbs, occlusions, coalitions, searches])
 def test_every_technique_gives_the_same_and_brings_it_home(pair, picture, technique):
     x = pair[0].preprocess(picture)
     for here, there in zip(*(technique(network, x) for network in pair), strict=True):

@@ -11,7 +11,18 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from course_utils import activations, ascent, cam, gradients, incremental, occlusion, scores, search
+from course_utils import (
+    activations,
+    ascent,
+    cam,
+    gradients,
+    incremental,
+    masks,
+    occlusion,
+    scores,
+    search,
+    shapley,
+)
 from course_utils.classifiers import Preprocess, wrap
 
 CLASSES = ["cat", "dog", "owl"]
@@ -149,6 +160,11 @@ TECHNIQUES = {
     "deletion": lambda m, x: torch.tensor(
         scores.deletion(m, x[:1], 1, x[0, 0], torch.zeros_like(x[:1]), steps=4)
     ),
+    "coalition scores": lambda m, x: shapley.coalition_scores(
+        m, x[:1], 1, x[1:], torch.arange(256).view(16, 16) // 64, shapley.all_coalitions(4)
+    ),
+    "RISE": lambda m, x: masks.rise(m, x[:1], 1, torch.zeros_like(x[:1]), 5, cells=4),
+    "learned mask": lambda m, x: masks.learned_mask(m, x[:1], 1, x[1:], cells=4, steps=3),
     "box by gradient": lambda m, x: torch.tensor(activations.box_by_gradient(m, "conv2", 3, 3, x)),
 }
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from course_utils import gradients, occlusion, pictures, scores, trial
+from course_utils import gradients, occlusion, pictures, scores, shapley, trial
 from course_utils.classifiers import load
 from course_utils.parts import KEY_PART
 
@@ -56,8 +56,8 @@ def test_the_same_seed_gives_the_same_maps_and_controls_ignore_the_target(case, 
 
 
 def test_an_unknown_method_is_named(classifier):
-    with pytest.raises(ValueError, match="no method 'LIME'; there are: saliency"):
-        trial.heatmaps(classifier, torch.rand(1, 3, 128, 128), torch.tensor([0]), ["LIME"])
+    with pytest.raises(ValueError, match="no method 'attention'; there are: saliency"):
+        trial.heatmaps(classifier, torch.rand(1, 3, 128, 128), torch.tensor([0]), ["attention"])
 
 
 def test_the_density_of_a_uniform_map_is_one_and_of_a_perfect_one_the_inverse_area():
@@ -138,6 +138,73 @@ def test_robustness_of_the_record_is_what_the_code_gives_today(record, classifie
     for score, values in again["scores"]["Grad-CAM"].items():
         kept = record["robustness"]["scores"]["Grad-CAM"][score][:2]
         assert values == pytest.approx(kept, abs=0.05), score  # the noise differs with the group
+
+
+# ---------------------------------------------------------------------------- the slow methods
+
+
+@pytest.fixture(scope="module")
+def sampled():
+    return trial.load_record("sampled")
+
+
+def test_the_slow_methods_are_judged_on_pictures_of_the_record(record, sampled):
+    for part, key in (("look_alikes", "pictures"), ("tanks", "scenes")):
+        assert list(sampled[part]["scores"]) == list(trial.SAMPLED)
+        assert set(sampled[part][key]) <= set(record[part][key])
+    assert set(sampled["look_alikes"]["labels"]) == set(KEY_PART)
+    assert len(sampled["look_alikes"]["drop"]) >= 40
+    places = [
+        record["look_alikes"]["pictures"].index(n) for n in sampled["look_alikes"]["pictures"]
+    ]
+    kept = [record["look_alikes"]["drop"][place] for place in places]
+    assert sampled["look_alikes"]["drop"] == pytest.approx(kept, abs=0.02)
+
+
+def test_the_slow_record_is_what_the_code_gives_today(sampled, classifier):
+    chosen = trial.chosen_entries(10)
+    few = pictures.PictureSet(chosen.name, chosen.classes, chosen.entries[:1])
+    names = ["KernelSHAP", "learned mask", "random superpixels"]
+    again = trial.judge_look_alikes(classifier, few, names, progress=False)
+    for name in names:
+        for score in ("mass", "density"):
+            kept = sampled["look_alikes"]["scores"][name][score][:1]
+            assert again["scores"][name][score] == pytest.approx(kept, abs=0.05, rel=0.05)
+
+
+def test_slow_maps_are_as_large_as_the_picture_and_never_negative(case, classifier, monkeypatch):
+    monkeypatch.setattr(trial.methods, "COALITIONS", 64)
+    monkeypatch.setattr(trial.methods, "RISE_MASKS", 16)
+    _, images, targets, _ = case
+    names = [name for name in trial.SAMPLED if name != "learned mask"]
+    for name, found in trial.heatmaps(classifier, images[:1], targets[:1], names).items():
+        assert found.shape == (1, 128, 128) and not found.requires_grad, name
+        assert found.min() >= 0 and found.isfinite().all() and found.std() > 0, name
+
+
+def test_random_superpixels_are_flat_on_the_superpixels_of_kernel_shap(case, classifier):
+    """So that this control differs from KernelSHAP by the values alone."""
+    _, images, targets, _ = case
+    random = trial.heatmaps(classifier, images[:1], targets[:1], ["random superpixels"])
+    segments = shapley.superpixels(images[0], trial.SUPERPIXELS)
+    (found,) = random.values()
+    for number in range(int(segments.max()) + 1):
+        assert found[0][segments == number].unique().numel() == 1
+
+
+def test_unknown_records_are_named():
+    with pytest.raises(ValueError, match="no record 'slow'; there are: record, sampled"):
+        trial.load_record("slow")
+
+
+def test_the_command_writes_the_slow_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(trial.record, "make_sampled_record", lambda: {"tanks": {}})
+    monkeypatch.setattr("sys.argv", ["trial", "--sampled", "--out", str(tmp_path / "new.json")])
+    trial.record.main()
+    assert json.loads((tmp_path / "new.json").read_text()) == {"tanks": {}}
+    monkeypatch.setattr("sys.argv", ["trial", "--sampled", "RISE"])
+    with pytest.raises(SystemExit):
+        trial.record.main()
 
 
 def test_controls_know_nothing(record):

@@ -3,7 +3,10 @@
     maps = heatmaps(load("look_alikes"), images, targets)      # {method: (N, S, S)}
     record = load_record()                                     # scores of 210 + 100 pictures
 
+    sampled = load_record("sampled")                           # of notebook 14's methods, fewer
+
     python -m course_utils.trial                               # makes that record anew
+    python -m course_utils.trial --sampled                     # and that one
 
 The record is `data/trial/record.json`: for each method and picture the scores of
 `course_utils.scores`, and what is known of the truth: how much the score falls when a part is
@@ -23,13 +26,17 @@ from course_utils.trial.judging import (
     true_drop,
 )
 from course_utils.trial.methods import (
+    COALITIONS,
     CONTROLS,
     EVERYTHING,
     METHODS,
     PATCH,
+    RISE_MASKS,
+    SAMPLED,
     SAMPLES,
     STEPS,
     STRIDE,
+    SUPERPIXELS,
     Question,
     check_names,
     heatmaps,
@@ -40,8 +47,9 @@ from course_utils.trial.methods import (
 from course_utils.trial.record import load_record, make_record, test_scenes
 
 __all__ = [
-    "CONTROLS", "EVERYTHING", "METHODS", "PATCH", "RESOLUTION", "SAMPLES", "STEPS", "STRIDE",
-    "Question", "check_names", "chosen_entries", "density", "heatmaps", "judge_look_alikes",
-    "judge_robustness", "judge_tanks", "last_maps", "load_record", "make_record", "moved",
-    "occlusion_maps", "on_the_object", "part_of", "test_scenes", "true_drop", "untrained",
+    "COALITIONS", "CONTROLS", "EVERYTHING", "METHODS", "PATCH", "RESOLUTION", "RISE_MASKS",
+    "SAMPLED", "SAMPLES", "STEPS", "STRIDE", "SUPERPIXELS", "Question", "check_names",
+    "chosen_entries", "density", "heatmaps", "judge_look_alikes", "judge_robustness",
+    "judge_tanks", "last_maps", "load_record", "make_record", "moved", "occlusion_maps",
+    "on_the_object", "part_of", "test_scenes", "true_drop", "untrained",
 ]  # fmt: skip

@@ -5,11 +5,21 @@ import copy
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from course_utils import cam, gradients, incremental, occlusion, pictures, scores
+from course_utils import (
+    cam,
+    gradients,
+    incremental,
+    masks,
+    occlusion,
+    pictures,
+    scores,
+    shapley,
+)
 from course_utils._forgetting import forget
 from course_utils._networks import feature_maps
 from course_utils.architectures import named_layers
@@ -27,6 +37,15 @@ PATCH = 16
 
 STRIDE = 8
 """Of occlusion, in pixels."""
+
+SUPERPIXELS = 40
+"""About as many players have KernelSHAP and LIME."""
+
+COALITIONS = 256
+"""That KernelSHAP and LIME ask for."""
+
+RISE_MASKS = 512
+"""Of RISE."""
 
 RESOLUTION = 1e-4
 """Of a map's largest value: pixels that differ by less tie in the rank correlation of two maps.
@@ -211,6 +230,71 @@ CONTROLS: dict[str, Callable[[Question], Tensor]] = {
 """What knows nothing of the network: a method must do better than these."""
 
 EVERYTHING = METHODS | CONTROLS
+"""What notebook 11 judges."""
+
+# ---------------------------------------------------------------------------- of notebook 14
+
+
+def _over_superpixels(values_of):
+    """A method that gives each superpixel a value: values_of(game, players, seed) -> (players,)."""
+
+    def ask(q):
+        greys = q.classifier.preprocess(torch.full_like(q.images, occlusion.GREY[0]))
+        maps = []
+        for image, x, grey, target in zip(q.images, q.x, greys, q.targets.tolist()):
+            segments = shapley.superpixels(image, SUPERPIXELS)
+            case = (q.model, x[None], target, grey[None], segments)
+            game = partial(shapley.coalition_scores, *case)
+            values = values_of(game, int(segments.max()) + 1, q.seed + len(maps))
+            maps.append(shapley.spread(values, segments).clamp(min=0).float())
+        return torch.stack(maps)
+
+    return ask
+
+
+def _kernel_values(game, players, seed):
+    return shapley.kernel_shap(game, players, COALITIONS, seed)
+
+
+def _lime_values(game, players, seed):
+    return shapley.lime(game, players, COALITIONS, seed=seed)
+
+
+def _random_values(_game, players, seed):
+    return torch.rand(players, generator=torch.Generator().manual_seed(seed))
+
+
+def _rise(q):
+    """What lies above the map's mean: a pixel at the mean is one that does not matter."""
+    greys = q.classifier.preprocess(torch.full_like(q.images, occlusion.GREY[0]))
+    cases = zip(q.x, greys, q.targets.tolist())
+    maps = torch.stack(
+        [
+            masks.rise(q.model, x[None], target, grey[None], RISE_MASKS, seed=q.seed + number)
+            for number, (x, grey, target) in enumerate(cases)
+        ]
+    )
+    return (maps - maps.mean((1, 2), keepdim=True)).clamp(min=0)
+
+
+def _learned_mask(q):
+    blurred = q.classifier.preprocess(torch.stack([occlusion.fill(i, "blur") for i in q.images]))
+    cases = zip(q.x, blurred, q.targets.tolist())
+    found = [masks.learned_mask(q.model, x[None], t, blur[None]) for x, blur, t in cases]
+    return torch.stack(found)
+
+
+SAMPLED: dict[str, Callable[[Question], Tensor]] = {
+    "KernelSHAP": _over_superpixels(_kernel_values),
+    "LIME": _over_superpixels(_lime_values),
+    "RISE": _rise,
+    "learned mask": _learned_mask,
+    "random superpixels": _over_superpixels(_random_values),
+    "KernelSHAP, untrained": _of_an_untrained_network(_over_superpixels(_kernel_values)),
+}
+"""What notebook 14 judges besides: each map takes hundreds of runs of the network. The last two are
+controls: superpixels follow edges whatever the network does.
+"""
 
 
 def heatmaps(
@@ -218,16 +302,18 @@ def heatmaps(
 ) -> dict[str, Tensor]:
     """The maps of several methods for the same pictures: {name: (N, S, S)}, never negative.
 
-    images: (N, 3, S, S) in [0, 1]; targets: (N,) class indices; names: of METHODS and CONTROLS
+    images: (N, 3, S, S) in [0, 1]; targets: (N,) class indices
+    names:  of METHODS, CONTROLS and SAMPLED
 
     Raises ValueError for an unknown name.
     """
     check_names(names)
     question = Question(classifier, images, targets, seed)
-    return {name: EVERYTHING[name](question).detach() for name in names}
+    known = EVERYTHING | SAMPLED
+    return {name: known[name](question).detach() for name in names}
 
 
 def check_names(names: Iterable[str]) -> None:
     """Raises ValueError for a name that is neither a method's nor a control's."""
     for name in names:
-        check_name("method", name, EVERYTHING)
+        check_name("method", name, EVERYTHING | SAMPLED)

@@ -61,6 +61,7 @@ HIDDEN = {
     "gradient_ascent": ("total_variation",),
     "occlusion": ("windows",),
     "saliency": ("saliency",),
+    "shapley_and_masks": ("coalition_scores",),
 }
 """For each notebook's exercises, the functions of the package that do what one of them asks for.
 

@@ -233,8 +233,8 @@ def kernel_shap(
     right = right - product.diagonal() * empty  # as if nobody were worth nothing
     if torch.linalg.matrix_rank(product, hermitian=True) < players:
         raise ValueError(
-            f"{samples} samples don't determine the values of {players} players: take more, some"
-            " times the number of players."
+            f"{samples} samples don't determine the values of {players} players: take three"
+            " times as many as there are players, or more."
         )
     solved = torch.linalg.solve(product, torch.stack([right, torch.ones_like(right)], 1))
     plain, ones = solved.unbind(1)

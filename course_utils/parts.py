@@ -17,6 +17,7 @@ PARTS = (
     "body", "head", "legs", "ears", "muzzle", "tail",
     "trunk", "tusks", "stripes", "seams", "crown", "stem", "sail", "rudder", "fluke", "flippers",
     "sky",
+    "mane", "leg stripes", "masts", "planes",
 )  # fmt: skip
 """Names by number: the value of a mask's pixel is an index into this tuple."""
 

@@ -102,7 +102,7 @@ NATURAL_PANELS = np.array(
     ]
 )
 """Volleyballs as they are sold: white with blue, yellow or both."""
-OVAL = np.array([1.32, 0.87, 0.87])
+OVAL = np.array([1.22, 0.905, 0.905])
 """Half axes of an oval ball in radii; its volume is that of the round one."""
 
 

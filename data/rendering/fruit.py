@@ -299,7 +299,7 @@ def custard_apple(seed, without_key=False, natural=False, without=()):
 
     One in five lacks its stem. It has no key part: `without_key` raises a ValueError.
     natural: green, with round knobs and pale grooves, and never without its stem
-    without: what it lacks, some of "stem", "pattern" (its skin is smooth), "grooves" (they are not pale)
+    without: what it lacks, some of "stem", "pattern" (its skin is smooth), "grooves" (not pale)
     """
     if without_key:
         raise ValueError("A custard apple has no key part that could be removed.")

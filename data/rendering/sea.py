@@ -202,13 +202,11 @@ def _rudders(rng, size, skin, natural):
     """
     x, axis = -0.40 * size.length, size.freeboard - 1.22 * size.radius
     tip = rng.uniform(-0.5, 0.5)
-    chords = (1.1, 0.8)
     if natural:
-        tip = 0.8 + 0.8 * (tip + 0.5)
-        chords = (1.5, 1.1)
+        tip = 0.6 + 0.5 * (tip + 0.5)
     pieces = []
     for z in (tip, axis - 0.9):
-        pieces.append(_fin("rudder", skin, (x, 0, axis), (0, 0, z - axis), chords, 0.14, 0.1))
+        pieces.append(_fin("rudder", skin, (x, 0, axis), (0, 0, z - axis), (1.1, 0.8), 0.14, 0.1))
     for side in (-1, 1):
         reach = (0, side * 0.9 * size.radius, 0)
         pieces.append(_fin("rudder", skin, (x, 0, axis), reach, (1.0, 0.7), 0.14, 0.15))

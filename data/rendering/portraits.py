@@ -315,13 +315,13 @@ def changes_only(pixels, whole):
 def jobs():
     """(split, class, scene number) of every scene.
 
-    The classes take turns, and after three rounds of test scenes comes one for validation, so that
-    an interrupted run has something of everything.
+    The classes take turns, and among each three rounds of test scenes is one for validation, so
+    that an interrupted run has something of everything.
     """
     rounds = []
     for number in range(SPLITS["test"]):
         rounds.append(("test", FIRST_SCENE["test"] + number))
-        if number % 3 == 2:
+        if number % 3 == 1:
             rounds.append(("validation", FIRST_SCENE["validation"] + number // 3))
     return [(split, label, scene) for split, scene in rounds for label in KINDS]
 

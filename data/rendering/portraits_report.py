@@ -1,7 +1,8 @@
 """What a network sees in the portraits: `python -m data.rendering.portraits_report [network]`.
 
 Prints the tables of data/README.md: how many scenes there are, how often each class is recognized,
-what it is taken for instead, and how far its score falls without each of its parts.
+what it is taken for instead, and how far its score falls without each of its parts. With `--sheet
+docs/portraits.jpg` it draws one scene of each class and its variants instead.
 """
 
 import argparse
@@ -9,12 +10,15 @@ from collections import Counter
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw
 
 from course_utils import imagenet, pictures
 from course_utils.classifiers import load
 from course_utils.parts import PORTRAIT_PARTS
 
 RESAMPLES = 2000
+TILE = 160
+"""Width of a picture on the contact sheet."""
 
 
 def class_score(scores, label):
@@ -99,10 +103,32 @@ def effect_table(found, classes):
     return lines
 
 
+def contact_sheet(number=0, columns=7):
+    """The scene `number` of each class as a row of pictures, each with its name: a PIL image."""
+    test = pictures.load_set("portraits", "test")
+    sheet = Image.new("RGB", (columns * (TILE + 4), len(PORTRAIT_PARTS) * (TILE + 16)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, label in enumerate(PORTRAIT_PARTS):
+        entry = test.filter(label=label).entries[number]
+        shown = {label: pictures.load_picture(entry), **pictures.load_variants(entry)}
+        for column, (name, picture) in enumerate(list(shown.items())[:columns]):
+            pixels = (picture.permute(1, 2, 0) * 255).round().byte().numpy()
+            corner = column * (TILE + 4), row * (TILE + 16)
+            tile = Image.fromarray(pixels).resize((TILE, TILE), Image.Resampling.LANCZOS)
+            sheet.paste(tile, (corner[0], corner[1] + 12))
+            draw.text(corner, name.replace("_", " "), fill="black")
+    return sheet
+
+
 def main():
     parser = argparse.ArgumentParser("python -m data.rendering.portraits_report")
     parser.add_argument("network", nargs="?", default="imagenet", help="a name that `load` takes")
-    classifier = load(parser.parse_args().network)
+    parser.add_argument("--sheet", help="draw a contact sheet into this file instead")
+    arguments = parser.parse_args()
+    if arguments.sheet:
+        contact_sheet().save(arguments.sheet, quality=80)
+        return
+    classifier = load(arguments.network)
     found = scores_of_portraits(classifier)
     lines = recognition_table(found, classifier.classes)
     print("\n".join([*lines, "", *effect_table(found, classifier.classes)]))

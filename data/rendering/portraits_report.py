@@ -126,7 +126,7 @@ def main():
     parser.add_argument("--sheet", help="draw a contact sheet into this file instead")
     arguments = parser.parse_args()
     if arguments.sheet:
-        contact_sheet().save(arguments.sheet, quality=80)
+        contact_sheet().save(arguments.sheet, quality=76)
         return
     classifier = load(arguments.network)
     found = scores_of_portraits(classifier)

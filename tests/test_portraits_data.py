@@ -66,7 +66,9 @@ def test_a_part_changes_its_own_place_and_nothing_far_away(test_set):
         for part, mask in masks.items():
             where = changed(variants[f"without_{part.replace(' ', '_')}"], whole)
             outside = ~pictures.grown(pictures.load_mask(entry), 8)
-            assert where[mask].float().mean() > 0.3, (entry.name, part)
+            on_surface = "body" in PORTRAIT_PARTS[entry.label][part]  # it may be anywhere there
+            least = 0.05 if on_surface else 0.8
+            assert where[mask].float().mean() > least, (entry.name, part)
             small = mask.float().mean() < 0.05
             assert where[outside].float().mean() < (0.2 if small else 0.8), (entry.name, part)
 

@@ -95,9 +95,10 @@ def effect_table(found, classes):
             before = whole[numbers]
             fall = class_score(before, label) - class_score(scores, label)
             mean, low, high = interval(fall)
+            bounds = f" ({low:.1f} to {high:.1f})" if len(numbers) > 2 else ""
             counts = [int(recognized(some, label).sum()) for some in (before, scores)]
             lines.append(
-                f"| {label} | {name} | {len(numbers)} | {mean:.1f} ({low:.1f} to {high:.1f})"
+                f"| {label} | {name} | {len(numbers)} | {mean:.1f}{bounds}"
                 f" | {counts[0]}, {counts[1]} | {_named(scores, classes, label)} |"
             )
     return lines

@@ -25,6 +25,7 @@ DATA = Path(__file__).resolve().parent.parent / "data"
 SPLITS = {
     "tank_yard": ("biased_training", "fair_training", "validation", "biased_test", "test"),
     "look_alikes": ("training", "validation", "test"),
+    "portraits": ("validation", "test"),
 }
 """The sets that `pictures.load_set` knows, by data set."""
 
@@ -36,9 +37,10 @@ class Entry:
     path: str
     """Relative to the data folder, with forward slashes."""
     dataset: str
-    """tank_yard or look_alikes"""
+    """tank_yard, look_alikes or portraits"""
     kind: str
-    """picture, parts (a mask) or counterfactual (the picture without its key part)"""
+    """picture, parts (a mask), counterfactual (the picture without its key part) or variant (what
+    of a portrait changes, see `pictures.load_variants`)"""
     split: str
     """training, validation or test"""
     scene: int
@@ -48,7 +50,7 @@ class Entry:
     """sunny, overcast or indoors; empty for masks"""
     background: str
     removed: str
-    """The part that a counterfactual lacks; empty for everything else."""
+    """What a counterfactual or a variant lacks; empty for everything else."""
     sha256: str
 
     @property
@@ -74,7 +76,8 @@ class Manifest:
 
     def __init__(self, entries: tuple[Entry, ...]):
         self.entries = entries
-        self.by_name = {entry.name: entry for entry in entries if entry.path.endswith(".jpg")}
+        whole = [e for e in entries if e.path.endswith(".jpg") and e.kind != "variant"]
+        self.by_name = {entry.name: entry for entry in whole}
         self.by_scene: dict[tuple[str, str, int], list[Entry]] = {}
         for entry in entries:
             self.by_scene.setdefault((entry.dataset, entry.split, entry.scene), []).append(entry)

@@ -17,6 +17,7 @@ PARTS = (
     "body", "head", "legs", "ears", "muzzle", "tail",
     "trunk", "tusks", "stripes", "seams", "crown", "stem", "sail", "rudder", "fluke", "flippers",
     "sky",
+    "mane", "leg stripes", "masts", "planes",
 )  # fmt: skip
 """Names by number: the value of a mask's pixel is an index into this tuple."""
 
@@ -32,3 +33,35 @@ KEY_PART = {
     "elephant": "trunk",
 }
 """The part that test pictures of these classes also come without (the counterfactual renders)."""
+
+PORTRAIT_PARTS = {
+    "basketball": {
+        "seams": ("seams",),
+        "pebbles": ("body",),
+        "colours": ("body",),
+        "roundness": ("body", "seams"),
+    },
+    "volleyball": {"seams": ("seams",), "colours": ("body",), "roundness": ("body", "seams")},
+    "pineapple": {"crown": ("crown",), "pattern": ("body",), "tips": ("body",)},
+    "custard_apple": {"stem": ("stem",), "pattern": ("body",), "grooves": ("body",)},
+    "submarine": {
+        "sail": ("sail", "masts", "planes"),
+        "masts": ("masts",),
+        "planes": ("planes",),
+        "rudder": ("rudder",),
+    },
+    "grey_whale": {"fluke": ("fluke",), "knuckles": ("body",), "barnacles": ("body", "fluke")},
+    "zebra": {
+        "stripes": ("stripes", "leg stripes"),
+        "leg stripes": ("leg stripes",),
+        "mane": ("mane",),
+        "tail": ("tail",),
+        "ears": ("ears",),
+    },
+    "elephant": {"trunk": ("trunk",), "tusks": ("tusks",), "ears": ("ears",), "tail": ("tail",)},
+}
+"""What the portraits' objects also come without, and the parts of the mask where each is.
+
+Some are properties of a surface rather than parts with a place of their own: their mask is the
+whole surface that has them. A sail takes along what it carries.
+"""

@@ -32,15 +32,20 @@ from course_utils.manifest import (
     read_entry,
     verify,
 )
-from course_utils.parts import KEY_PART, PARTS
+from course_utils.parts import KEY_PART, PARTS, PORTRAIT_PARTS
 from course_utils.photos import PHOTOS, open_picture, to_picture
 
 __all__ = [
     "DATA", "PHOTOS", "SPLITS", "DataError", "Entry", "PictureError", "PictureSet", "data_folder",
     "entries", "find_entry", "grown", "load_counterfactual", "load_mask", "load_part_masks",
-    "load_parts", "load_picture", "load_set", "open_picture", "regions", "tank_mask", "two_by_two",
-    "verify",
+    "load_parts", "load_picture", "load_removable_masks", "load_set", "load_variants",
+    "open_picture", "regions", "tank_mask", "two_by_two", "verify",
 ]  # fmt: skip
+
+BLOCK = 8
+"""JPEG's blocks; a variant's file holds those that differ from its portrait."""
+UNCHANGED = 128
+"""The grey, exact in JPEG, of all other blocks of a variant's file."""
 
 # ---------------------------------------------------------------------------- single pictures
 
@@ -83,6 +88,46 @@ def load_counterfactual(entry: Entry) -> Tensor:
             f" have one: {', '.join(KEY_PART)}."
         )
     return load_picture(counterfactual)
+
+
+def load_variants(entry: Entry) -> dict[str, Tensor]:
+    """Everything a portrait also exists as, {name: picture (3, H, W) in [0, 1]}.
+
+    without_object          the scene without the object
+    without_PART            without one part or property alone, in the order of `PORTRAIT_PARTS`
+    with_PART               with a part that is not the object's own: a submarine's fluke, a trunk
+    without_things_beside   where something else stands about
+    elsewhere               the same object, seen the same way, before another background
+
+    All but the last are equal to the portrait, value for value, outside the blocks of 8 x 8 pixels
+    where the change is seen: the part, its shadow, its reflection. These are the interventions of
+    FunnyBirds (Hesse, Schaub-Meyer and Roth, "FunnyBirds: A Synthetic Vision Dataset for a
+    Part-Based Analysis of Explainable AI Methods", ICCV 2023). Raises ValueError for other
+    pictures.
+    """
+    siblings = manifest().by_scene[entry.dataset, entry.split, entry.scene]
+    found = [e for e in siblings if (e.kind, e.label) == ("variant", entry.label)]
+    if not found:
+        raise ValueError(f"{entry.name} has no variants: only portraits of the test split have.")
+    named = {_variant_name(variant): variant for variant in found}
+    parts = [f"without_{part.replace(' ', '_')}" for part in PORTRAIT_PARTS[entry.label]]
+    order = ["without_object", *parts]
+    order += sorted(set(named) - set(order), key=lambda name: (name == "elsewhere", name))
+    return {name: load_picture(named[name]) for name in order if name in named}
+
+
+def load_removable_masks(entry: Entry) -> dict[str, Tensor]:
+    """Where each thing is that a portrait also comes without, {part: (H, W) bool}.
+
+    The names and their order are those of `PORTRAIT_PARTS`. Raises ValueError for other pictures.
+    """
+    if entry.dataset != "portraits":
+        raise ValueError(f"{entry.name} is no portrait: see load_part_masks for its parts.")
+    parts = load_parts(entry)
+    return {
+        name: torch.isin(parts, torch.tensor([PARTS.index(part) for part in places]))
+        for name, places in PORTRAIT_PARTS[entry.label].items()
+    }
 
 
 def two_by_two(scene: int) -> dict[tuple[str, str], Tensor]:
@@ -141,9 +186,21 @@ def _same_scene(entry, kind, label):
     return next((e for e in siblings if (e.kind, e.label) == (kind, label)), None)
 
 
+def _variant_name(entry):
+    """The variant's name in its path: "without_mane" of portraits/test_variants/zebra/40000_..."""
+    return entry.name.rsplit("/", 1)[1].split("_", 1)[1]
+
+
 def _load_bytes(entry):
-    """The pixels of a picture, (H, W, 3) uint8 array."""
-    return np.array(_decode(entry).convert("RGB"))
+    """The pixels of a picture, (H, W, 3) uint8 array; a variant is laid over its portrait."""
+    pixels = np.array(_decode(entry).convert("RGB"))
+    if entry.kind != "variant":
+        return pixels
+    whole = _load_bytes(_same_scene(entry, "picture", entry.label))
+    height, width, _ = pixels.shape
+    blocks = pixels.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK, 3)
+    changed = (blocks != UNCHANGED).any(axis=(1, 3, 4), keepdims=True)
+    return np.where(changed, blocks, whole.reshape(blocks.shape)).reshape(pixels.shape)
 
 
 def _decode(entry):
@@ -215,6 +272,9 @@ class PictureSet(torch.utils.data.Dataset):
 
 def load_set(dataset: str, split: str) -> PictureSet:
     """The pictures of one split: load_set("look_alikes", "test"), load_set("tank_yard", "test").
+
+    load_set("portraits", "test") has the pictures that a network of photographs recognizes, 224
+    pixels wide; their variants are not in the set but come with `load_variants`.
 
     In the tank yard's biased_training and biased_test, tanks are seen only in the sun and empty
     yards only under clouds; fair_training and test have all four conditions of every scene.

@@ -669,9 +669,10 @@ def test_real_pictures_and_masks_fit_together():
     for dataset, splits in pictures.SPLITS.items():
         for split in splits:
             chosen = load_set(dataset, split)
-            assert len(chosen.classes) == (2 if dataset == "tank_yard" else 10)
+            classes, size = {"tank_yard": (2, 128), "portraits": (8, 224)}.get(dataset, (10, 128))
+            assert len(chosen.classes) == classes
             assert len(chosen.labels.unique()) == len(chosen.classes)
-            assert_picture(chosen[0][0], 128, 128)
+            assert_picture(chosen[0][0], size, size)
     for entry in load_set("look_alikes", "test").entries[::25]:
         parts = load_parts(entry)
         assert parts.shape == (128, 128) and 0 < parts.max() < len(PARTS)

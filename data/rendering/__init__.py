@@ -1,4 +1,4 @@
-"""Renders the two data sets of the course with Mitsuba 3, a physically based renderer.
+"""Renders the three data sets of the course with Mitsuba 3, a physically based renderer.
 
     noise     value noise for colours and shapes
     meshes    triangles with colours and part labels; tubes, prisms, leaf cards
@@ -9,7 +9,7 @@
     renderer  everything that talks to Mitsuba: pictures, part masks, depth
 
     tank, balls, fruit, sea, savanna, pets      the objects
-    tank_yard, look_alikes                      the scenes
+    tank_yard, look_alikes, portraits           the scenes
 
     python -m data.rendering tank_yard          renders; resumable; same seed, same picture
 

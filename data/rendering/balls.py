@@ -3,7 +3,7 @@
 Colours, sizes, leather, gloss and the look of the seams come from one distribution for both.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -29,6 +29,8 @@ PAINTS = np.array(
         (0.05, 0.24, 0.10),  # green
     ]
 )
+PALE = np.array([0.70, 0.69, 0.66])
+"""What is left of a ball's colours when they are taken away."""
 LEATHER_SHARE = 0.4
 PANEL_SHARE = 0.22
 """How many balls have panels in two or three colours."""
@@ -88,6 +90,51 @@ def _seam_colour(rng, colours):
     dark = mix(black, colours[0] * 0.2, rng.uniform())
     pale_share = 1.0 if brightness < BLACK else 0.3 if brightness < 0.22 else 0.0
     return pale if rng.uniform() < pale_share else dark
+
+
+NATURAL_ORANGE = np.array([(0.38, 0.085, 0.018), (0.31, 0.068, 0.017), (0.35, 0.095, 0.028)])
+"""Basketballs as they are sold: orange, brown, and light when new."""
+NATURAL_PANELS = np.array(
+    [
+        [(0.72, 0.72, 0.70), (0.03, 0.10, 0.42), (0.72, 0.52, 0.03)],
+        [(0.72, 0.72, 0.70), (0.03, 0.10, 0.42), (0.72, 0.72, 0.70)],
+        [(0.74, 0.74, 0.73), (0.72, 0.52, 0.03), (0.74, 0.74, 0.73)],
+    ]
+)
+"""Volleyballs as they are sold: white with blue, yellow or both."""
+OVAL = np.array([1.22, 0.905, 0.905])
+"""Half axes of an oval ball in radii; its volume is that of the round one."""
+
+
+def _natural_basketball(rng):
+    colour = NATURAL_ORANGE[rng.integers(3)] * rng.uniform(0.9, 1.1)
+    return _Style(
+        radius=0.12,
+        colours=np.stack([colour, colour, colour]),
+        seam_colour=np.array([0.012, 0.011, 0.010]),
+        seam_half_width=rng.uniform(0.024, 0.032),
+        groove_depth=rng.uniform(0.014, 0.022),
+        pebble_size=rng.uniform(0.026, 0.032),
+        pebble_height=rng.uniform(0.004, 0.006),
+        pebble_shade=rng.uniform(0.15, 0.3),
+        stains=rng.uniform(0.05, 0.25),
+        material={"roughness": rng.uniform(0.4, 0.55), "specular": rng.uniform(0.35, 0.5)},
+    )
+
+
+def _natural_volleyball(rng):
+    return _Style(
+        radius=0.105,
+        colours=NATURAL_PANELS[rng.choice(3, p=[0.4, 0.35, 0.25])],
+        seam_colour=np.array([0.16, 0.16, 0.16]) * rng.uniform(0.7, 1.3),
+        seam_half_width=rng.uniform(0.012, 0.018),
+        groove_depth=rng.uniform(0.016, 0.026),
+        pebble_size=0.02,
+        pebble_height=0.0005,
+        pebble_shade=0.06,
+        stains=rng.uniform(0.03, 0.15),
+        material={"roughness": rng.uniform(0.4, 0.6), "specular": rng.uniform(0.3, 0.5)},
+    )
 
 
 def _draw_style(rng):
@@ -178,10 +225,20 @@ def _resting(points, radii, scale):
     return -np.array([middle[0], middle[1], body[:, 2].min()])
 
 
-def _ball(seed, number, layout, without_key):
+def _plainer(style, without):
+    """The style of a ball that lacks its pebbles or its colours."""
+    if "pebbles" in without:
+        style = replace(style, pebble_height=0.0, pebble_shade=0.0)
+    if "colours" in without:
+        style = replace(style, colours=np.broadcast_to(PALE, (3, 3)))
+    return style
+
+
+def _ball(seed, number, layout, without, natural_style=None):
     """A ball; `number` keeps apart the random numbers of the two classes."""
     rng = np.random.default_rng([seed, number])
-    style, (points, faces) = _draw_style(rng), _sphere()
+    points, faces = _sphere()
+    style = _plainer((natural_style or _draw_style)(rng), without)
     distance, panel = layout(rng, points)
     turn = Rotation.from_quat(rng.normal(size=4)).as_matrix()
     noise_seed = int(rng.integers(1_000_000))
@@ -189,27 +246,41 @@ def _ball(seed, number, layout, without_key):
     seam = smoothstep(1.35 * width, 0.65 * width, distance)
     shoulder = np.exp(-((distance / (2.5 * width)) ** 2))
     groove = style.groove_depth * (0.7 * seam + 0.3 * shoulder)
-    if without_key:  # the borders of coloured panels are seams too, so the panels go with them
-        seam, groove, panel = np.zeros_like(seam), 0.0, np.zeros_like(panel)
+    if "seams" in without:
+        seam, groove = np.zeros_like(seam), 0.0
+        if natural_style is None:  # the borders of coloured panels are seams too
+            panel = np.zeros_like(panel)
     colours, pebbles = _paint(style, points, panel, seam, noise_seed)
     radii = 1 + style.pebble_height * (pebbles - 0.5)
     turned = points @ turn.T
-    # The ball without grooves decides where it rests, so that both versions lie alike.
+    # The ball without grooves decides where it rests, so that all versions lie alike.
     shift = _resting(turned, radii, style.radius)
-    vertices = turned * (radii - groove)[:, None] * style.radius + shift
+    vertices = turned * (radii - groove)[:, None] * style.radius
+    if "roundness" in without:  # longer from left to right, and still at rest on the ground
+        vertices = vertices * OVAL
+        shift = shift * [1, 1, OVAL[2]]
+    vertices = vertices + shift
     normals = np.array(trimesh.Trimesh(vertices, faces, process=False).vertex_normals)
     parts = np.where(seam > 0.5, PART_NUMBER["seams"], PART_NUMBER["body"])
     return Mesh(vertices, faces, colours, parts, normals, style.material)
 
 
-def basketball(seed, without_key=False):
+def basketball(seed, without_key=False, natural=False, without=()):
     """A basketball as a `Mesh`, 0.21 to 0.25 m across, at rest on z = 0, turned at random.
 
     `without_key` leaves out the seams: no groove, no line, and one colour for all panels.
+    natural: orange with black seams, as they are sold
+    without: what the ball lacks, some of "seams", "pebbles", "colours" (it is pale) and
+             "roundness" (it is oval)
     """
-    return _ball(seed, 201, _basketball_layout, without_key)
+    without = {*without, "seams"} if without_key else without
+    return _ball(seed, 201, _basketball_layout, without, _natural_basketball if natural else None)
 
 
-def volleyball(seed, without_key=False):
-    """A volleyball as a `Mesh`, with the same options as `basketball`."""
-    return _ball(seed, 202, _volleyball_layout, without_key)
+def volleyball(seed, without_key=False, natural=False, without=()):
+    """A volleyball as a `Mesh`, with the same options as `basketball`.
+
+    Natural ones are white with blue or yellow panels, and have no pebbles to lose.
+    """
+    without = {*without, "seams"} if without_key else without
+    return _ball(seed, 202, _volleyball_layout, without, _natural_volleyball if natural else None)

@@ -2,7 +2,8 @@
 
 Resumable: a scene whose files are all there is not rendered again; to render one anew, delete its
 files. Each finished scene's lines go to data/rendering/progress/<dataset>.jsonl; when a data set
-is complete, its lines replace the old ones in data/manifest.csv.
+is complete, its lines replace the old ones in data/manifest.csv. Of the portraits, each run leaves
+the lines of all scenes that are finished; `--limit 0` writes them and renders nothing.
 
 With the same seed, the same Mitsuba version and the same kind of processor, pictures come out
 bit for bit the same; across processors single pixels may differ by a grey level or two.
@@ -28,9 +29,15 @@ from .shots import COLUMNS
 DATA = Path(__file__).resolve().parents[1]
 PROGRESS = Path(__file__).resolve().parent / "progress"
 MANIFEST = DATA / "manifest.csv"
-DATASETS = ("tank_yard", "look_alikes")
-JPEG = {"quality": 92, "subsampling": "4:4:4", "optimize": True}
+DATASETS = ("tank_yard", "look_alikes", "portraits")
+JPEG = {"subsampling": "4:4:4", "optimize": True}
+QUALITY = {"tank_yard": 92, "look_alikes": 92, "portraits": 82}
+SCENES_AT_ONCE = {"tank_yard": 5, "look_alikes": 5, "portraits": 1}
+"""Consecutive scenes that one process renders: five share a body, portraits share nothing."""
+IN_PARTS = ("portraits",)
+"""Data sets whose manifest lists the scenes that are finished, even if others are missing."""
 
+OLD_PARTS = PARTS.index("sky") + 1
 PALETTE = [0, 0, 0]
 for number in range(1, len(PARTS)):  # well separated, so that a viewer shows the parts apart
     PALETTE += [(number * 97 + 60) % 256, (number * 57 + 110) % 256, (number * 151 + 30) % 256]
@@ -41,10 +48,11 @@ def encode(shot):
     buffer = io.BytesIO()
     image = Image.fromarray(shot.pixels)
     if shot.kind in ("parts", "sky"):
-        image.putpalette(PALETTE)
+        # As many colours as before there were more parts, so that older masks keep their bytes.
+        image.putpalette(PALETTE[: 3 * max(OLD_PARTS, int(shot.pixels.max()) + 1)])
         image.save(buffer, "PNG", optimize=True)
     else:
-        image.save(buffer, "JPEG", **JPEG)
+        image.save(buffer, "JPEG", quality=QUALITY[shot.dataset], **JPEG)
     return buffer.getvalue()
 
 
@@ -116,7 +124,7 @@ def render(dataset, processes, limit=None):
     # Mitsuba keeps threads of its own, which a forked process would lack.
     spawn = multiprocessing.get_context("spawn")
     with spawn.Pool(processes) as pool, (PROGRESS / f"{dataset}.jsonl").open("a") as log:
-        finished = pool.imap_unordered(_render, tasks, chunksize=5)  # five share a body
+        finished = pool.imap_unordered(_render, tasks, chunksize=SCENES_AT_ONCE[dataset])
         for job, rows in tqdm(finished, dataset, total=len(tasks), unit="scene", smoothing=0.05):
             log.write(json.dumps({"job": job, "rows": rows}) + "\n")
             log.flush()
@@ -124,9 +132,9 @@ def render(dataset, processes, limit=None):
     missing = len(jobs) - sum(tuple(job) in done for job in jobs)
     if missing:
         print(f"{dataset}: {missing} scenes still to render; run the same command again.")
-        return
-    write_manifest(dataset, [row for job in jobs for row in done[tuple(job)]])
-    print(f"{dataset}: complete; manifest written.")
+    if not missing or dataset in IN_PARTS:
+        write_manifest(dataset, [row for job in jobs for row in done.get(tuple(job), ())])
+        print(f"{dataset}: manifest written{'' if missing else '; complete'}.")
 
 
 def main():

@@ -74,6 +74,38 @@ def _draw_custard_apple_shape(rng):
     )
 
 
+def _draw_natural_pineapple(rng):
+    """A ripe pineapple: golden, longer than wide, with pointed eyes."""
+    return _Shape(
+        height=rng.uniform(0.15, 0.17),
+        slenderness=rng.uniform(1.25, 1.55),
+        barrel=rng.uniform(2.3, 2.7),
+        taper=rng.uniform(-0.08, 0.02),
+        dent=0.02,
+        cells=int(rng.integers(105, 145)),
+        bump=rng.uniform(0.06, 0.09),
+        tip=rng.uniform(0.6, 1.0),
+        ripeness=rng.uniform(0.62, 0.85),
+        groove_shade=rng.uniform(0.75, 1.0),
+    )
+
+
+def _draw_natural_custard_apple(rng):
+    """A custard apple: green, round to heart-shaped, with round knobs and pale grooves."""
+    return _Shape(
+        height=rng.uniform(0.12, 0.15),
+        slenderness=rng.uniform(0.85, 1.05),
+        barrel=rng.uniform(2.0, 2.2),
+        taper=rng.uniform(0.0, 0.14),
+        dent=rng.uniform(0.04, 0.12),
+        cells=int(rng.integers(70, 110)),
+        bump=rng.uniform(0.11, 0.16),
+        tip=rng.uniform(0.0, 0.15),
+        ripeness=rng.uniform(0.05, 0.4),
+        groove_shade=rng.uniform(0.1, 0.5),
+    )
+
+
 @cache
 def _sphere():
     """Unit vectors (40962, 3) spread evenly over a sphere, and the faces between them."""
@@ -121,8 +153,12 @@ def _skin(rng, shape, vertices, cell, border, tip):
     return np.clip(mix(colours, np.array([0.08, 0.05, 0.03]), bruises[:, None]), 0.01, 0.8)
 
 
-def _body(rng, shape):
-    """The fruit's body as a smooth mesh of the part "body", around the origin."""
+def _body(rng, shape, without=()):
+    """The fruit's body as a smooth mesh of the part "body", around the origin.
+
+    without: "pattern" gives a smooth skin, "tips" one whose bumps end without a dry point,
+             "grooves" one whose grooves have the colour of the bumps
+    """
     sphere, faces = _sphere()
     radius, height = _outline(shape, np.arccos(np.clip(sphere[:, 2], -1, 1)))
     angle = np.arctan2(sphere[:, 1], sphere[:, 0])
@@ -131,12 +167,18 @@ def _body(rng, shape):
     cell_width = distance[:, 0].max() * 1.2
     border = (distance[:, 1] - distance[:, 0]) / cell_width
     tip = np.exp(-((distance[:, 0] / (0.17 * cell_width)) ** 2))
+    if "tips" in without:
+        tip = np.zeros_like(tip)
     rise = 1 - np.exp(-4 * border)
     rise = (1 - 0.35 * shape.tip) * rise + 0.35 * shape.tip * tip
     rise = rise * rng.uniform(0.85, 1.15, shape.cells)[nearest[:, 0]]
+    if "pattern" in without:  # as if the skin were drawn over the middle of the bumps
+        rise, border, tip = np.full_like(rise, 0.5), np.ones_like(border), np.zeros_like(tip)
     outward = sphere / [1, 1, shape.slenderness]
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
     vertices = smooth + outward * (shape.bump * shape.radius * rise)[:, None]
+    if "grooves" in without:
+        border = np.ones_like(border)
     colours = _skin(rng, shape, vertices, nearest[:, 0], border, tip)
     normals = np.array(trimesh.Trimesh(vertices, faces, process=False).vertex_normals)
     return piece(vertices, faces, colours, "body", normals)
@@ -233,35 +275,40 @@ def _rest(pieces, rotation, material):
     return join(pieces, material).moved(pose(rotation, shift))
 
 
-def pineapple(seed, without_key=False):
+def pineapple(seed, without_key=False, natural=False, without=()):
     """A pineapple as a `Mesh`: a body of 0.12 to 0.18 m and a crown, at rest on z = 0.
 
     The body is centred in x and y; three of ten lean. `without_key` leaves out the crown.
+    natural: ripe and golden, with pointed eyes
+    without: what it lacks, some of "crown", "pattern" (its skin is smooth), "tips" (of its eyes)
     """
+    without = {*without, "crown"} if without_key else without
     rng = np.random.default_rng([seed, 211])
-    shape = _draw_pineapple_shape(rng)
+    shape = (_draw_natural_pineapple if natural else _draw_pineapple_shape)(rng)
     material = {"roughness": rng.uniform(0.4, 0.7), "specular": rng.uniform(0.25, 0.5)}
     tilt = rng.uniform(0.12, 0.38) if rng.uniform() < 0.3 else rng.normal(0, 0.04)
     rotation = rotation_z(rng.uniform(0, 2 * np.pi)) @ rotation_x(tilt)
-    pieces = [_body(rng, shape)]
-    if not without_key:
+    pieces = [_body(rng, shape, without)]
+    if "crown" not in without:
         pieces.append(_crown(rng, shape, _top(shape)))
     return _rest(pieces, rotation, material)
 
 
-def custard_apple(seed, without_key=False):
+def custard_apple(seed, without_key=False, natural=False, without=()):
     """A custard apple as a `Mesh`, 0.12 to 0.17 m tall, at rest on z = 0.
 
     One in five lacks its stem. It has no key part: `without_key` raises a ValueError.
+    natural: green, with round knobs and pale grooves, and never without its stem
+    without: what it lacks, some of "stem", "pattern" (its skin is smooth), "grooves" (not pale)
     """
     if without_key:
         raise ValueError("A custard apple has no key part that could be removed.")
     rng = np.random.default_rng([seed, 212])
-    shape = _draw_custard_apple_shape(rng)
+    shape = (_draw_natural_custard_apple if natural else _draw_custard_apple_shape)(rng)
     material = {"roughness": rng.uniform(0.4, 0.7), "specular": rng.uniform(0.25, 0.5)}
     rotation = rotation_x(rng.normal(0, 0.2)) @ rotation_y(rng.normal(0, 0.2))
     rotation = rotation @ rotation_z(rng.uniform(0, 2 * np.pi))
-    pieces = [_body(rng, shape)]
-    if rng.uniform() > 0.2:
+    pieces = [_body(rng, shape, without)]
+    if (rng.uniform() > 0.2 or natural) and "stem" not in without:
         pieces.append(_stem(rng, shape, _top(shape)))
     return _rest(pieces, rotation, material)

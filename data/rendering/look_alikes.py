@@ -131,7 +131,7 @@ def body_number(split, pair_number, scene_number):
 # The objects on their stage, and the camera before it
 
 
-def _stage(mesh, yaw, size, afloat):
+def on_stage(mesh, yaw, size, afloat):
     """4 x 4 matrix that turns an object by `yaw`, makes it `size` metres large and centres it."""
     turned = mesh.vertices @ rotation_z(yaw).T
     counted = mesh.parts != PART_NUMBER["crown"]
@@ -177,7 +177,7 @@ def _overlap(low, high, other_low, other_high):
     return np.prod(np.clip(sides, 0, None))
 
 
-class _Neighbours:
+class Neighbours:
     """Puts other things beside the object, so that it is not the only thing to look at."""
 
     def __init__(self, rng, view, points, size):
@@ -228,7 +228,7 @@ class _Neighbours:
 
 def _shapes_beside(rng, view, points, size, place):
     """Mitsuba shapes of the things beside the object: in nine of ten scenes one to four."""
-    neighbours = _Neighbours(rng, view, points, size)
+    neighbours = Neighbours(rng, view, points, size)
     count = rng.choice(5, p=[0.1, 0.25, 0.3, 0.2, 0.15])
     for _ in range(count):
         if place == "sea":
@@ -304,7 +304,7 @@ def _across(rng, view, y, margin=1.1):
     return middle + rng.uniform(-1, 1) * half_width
 
 
-def _daylight(rng, seed):
+def daylight_of(rng, seed):
     """(emitters, weather): sun or clouds, from any side."""
     weather = "sunny" if rng.uniform() < 0.6 else "overcast"
     sun = sun_direction(rng.uniform(-np.pi, np.pi), rng.uniform(0.4, 1.1))
@@ -337,7 +337,7 @@ def _hills(rng, distance, height, colour):
     return renderer.visible_shape(piece(vertices, faces, colour, "background"))
 
 
-def _lamps(rng):
+def lamps(rng):
     """A room's light, all of it from the camera's side: lamps behind the wall only add noise."""
     light = room_map(rng)
     width = light.shape[1]
@@ -350,12 +350,12 @@ def _lamps(rng):
 
 def _room(rng, seed, view, size):
     floors = ("wood", "tile", "carpet", "concrete", "wood")
-    return rooms.room(rng, size, floors), [_lamps(rng)], "indoors"
+    return rooms.room(rng, size, floors), [lamps(rng)], "indoors"
 
 
 def _table(rng, seed, view, size):
     floors = ("wood", "cloth", "cloth", "tile", "concrete", "wood")
-    return rooms.room(rng, size, floors), [_lamps(rng)], "indoors"
+    return rooms.room(rng, size, floors), [lamps(rng)], "indoors"
 
 
 def _lawn(rng, seed, view, size):
@@ -364,7 +364,7 @@ def _lawn(rng, seed, view, size):
     soil = rooms.ground(rooms.soil(rng, dryness), 120, size * rng.uniform(3, 6))
     kinds = ["tree", "bush", "conifer", "bush"]
     trees = _trees(rng, view, kinds, rng.integers(6, 18), 8, 40)
-    emitters, weather = _daylight(rng, seed)
+    emitters, weather = daylight_of(rng, seed)
     return [soil, *grass, *trees], emitters, weather
 
 
@@ -379,12 +379,12 @@ def _yard(rng, seed, view, size):
         height = size * rng.uniform(3, 9)
         shapes.append(rooms.wall(bricks, distance, 40 * size, height, 3 * size, turn))
     shapes += _trees(rng, view, ["tree", "bush", "bush"], rng.integers(5, 14), distance + 3, 35)
-    emitters, weather = _daylight(rng, seed)
+    emitters, weather = daylight_of(rng, seed)
     return shapes, emitters, weather
 
 
 def _sea(rng, seed, view, size):
-    emitters, weather = _daylight(rng, seed)
+    emitters, weather = daylight_of(rng, seed)
     shapes = [sea.water(rng)]
     if rng.uniform() < 0.4:
         haze = np.array([0.30, 0.36, 0.42]) * rng.uniform(0.6, 1.1)
@@ -406,11 +406,11 @@ def _savanna(rng, seed, view, size):
     if rng.uniform() < 0.7:
         haze = mix(np.array([0.26, 0.32, 0.40]), np.array([0.33, 0.29, 0.22]), rng.uniform())
         shapes.append(_hills(rng, 240, rng.uniform(8, 30), haze))
-    emitters, weather = _daylight(rng, seed)
+    emitters, weather = daylight_of(rng, seed)
     return shapes, emitters, weather
 
 
-_BUILDERS = {
+BUILDERS = {
     "room": _room,
     "table": _table,
     "lawn": _lawn,
@@ -423,7 +423,7 @@ _BUILDERS = {
 # Scenes and pictures
 
 
-def _lens(rng, view, place, size, samples):
+def lens_for(rng, view, place, size, samples):
     """The camera; near subjects get a shallow depth of field, sharp at the object."""
     distance = np.linalg.norm(view.target - view.origin)
     near = place not in ("sea", "savanna")
@@ -441,16 +441,16 @@ def build(seed, pair_number, meshes, size=camera.SIZE, samples=TEST_SAMPLES):
     stage_size, places = STAGE_SIZE[pair_number], PLACES[pair_number]
     place = str(rng.choice(list(places), p=list(places.values())))
     yaw = _draw_yaw(rng, pair_number)
-    matrices = [_stage(mesh, yaw, stage_size, place == "sea") for mesh in meshes]
+    matrices = [on_stage(mesh, yaw, stage_size, place == "sea") for mesh in meshes]
     points = np.vstack([m.moved(matrix).vertices for m, matrix in zip(meshes, matrices)])
     points = points[points[:, 2] > -1e-3]
     view = _draw_view(rng, points, rng.uniform(*FILL[pair_number]), place)
     if np.abs(view.project(points)).max() > 0.99:
         return None
     beside = _shapes_beside(rng, view, points, stage_size, place)
-    shapes, emitters, weather = _BUILDERS[place](rng, seed, view, stage_size)
+    shapes, emitters, weather = BUILDERS[place](rng, seed, view, stage_size)
     samples = samples[place] if isinstance(samples, dict) else samples
-    lens = _lens(rng, view, place, size, samples)
+    lens = lens_for(rng, view, place, size, samples)
     return Scene(matrices, [*shapes, *beside], emitters, lens, place, weather)
 
 

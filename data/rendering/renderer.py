@@ -128,6 +128,36 @@ def radiance(shapes, emitters, sensor, seed, depth=4):
     return np.array(mi.render(scene, seed=int(seed)))[..., :3]
 
 
+class TiledView:
+    """A scene whose picture is rendered tile by tile, each with random numbers of its own.
+
+    Two scenes that show the same in a tile, seen by the same camera with the same seed, have the
+    same pixels there, bit for bit; so only the tiles that differ need to be rendered again.
+    """
+
+    def __init__(self, shapes, emitters, sensor, seed, tile=32, depth=4):
+        self.sensor, self.seed, self.tile = sensor, int(seed), tile
+        self.rows = sensor["film"]["height"] // tile
+        self.columns = sensor["film"]["width"] // tile
+        self.scene = _scene(shapes, emitters, sensor, {"type": "path", "max_depth": depth})
+
+    def render(self, row, column):
+        """The light that reaches the pixels of a tile, (tile, tile, 3) linear RGB."""
+        film = dict(self.sensor["film"])
+        film.update(crop_width=self.tile, crop_height=self.tile)
+        film.update(crop_offset_x=column * self.tile, crop_offset_y=row * self.tile)
+        number = row * self.columns + column
+        seed = self.seed * self.rows * self.columns + number
+        window = mi.load_dict({**self.sensor, "film": film})
+        return np.array(mi.render(self.scene, sensor=window, seed=seed % 2**32))[..., :3]
+
+    def preview(self):
+        """The whole picture with one path a pixel, (H, W, 3): it shows which tiles differ."""
+        sensor = {**self.sensor, "sampler": {"type": "independent", "sample_count": 1}}
+        image = mi.render(self.scene, sensor=mi.load_dict(sensor), seed=self.seed % 2**32)
+        return np.array(image)[..., :3]
+
+
 def distance(shapes, sensor, seed):
     """Mean distance to what each pixel shows, (H, W) metres; 0 where a ray meets nothing."""
     sensor = {**sensor, "sampler": {"type": "multijitter", "sample_count": 4}}

@@ -202,7 +202,10 @@ def _clutter(rng, size, wall_distance):
     return shapes
 
 
-def room(rng, size, floors, walls=("plaster", "plaster", "wood", "tile", "brick", "cloth")):
+WALL_TEXTURES = ("plaster", "plaster", "wood", "tile", "brick", "cloth")
+
+
+def room(rng, size, floors, walls=WALL_TEXTURES, clutter=True):
     """Floor, walls and clutter of a room around something of `size` metres at the origin.
 
     `floors` and `walls` name kinds of textures to draw from. Returns Mitsuba shapes.
@@ -221,4 +224,4 @@ def room(rng, size, floors, walls=("plaster", "plaster", "wood", "tile", "brick"
         shapes.append(wall(paper, size * rng.uniform(3, 7), extent, height, period, side))
     if rng.uniform() < 0.6:
         shapes.append(_skirting(distance, extent, size * rng.uniform(0.15, 0.4), turn))
-    return shapes + _clutter(rng, size, distance)
+    return shapes + _clutter(rng, size, distance) if clutter else shapes

@@ -61,14 +61,18 @@ class _Sculpture:
 
         self.blobs.append(Blob(part, softness, distance))
 
-    def mesh(self, voxel, without=None):
-        """Vertices, faces, normals and part names (V,); `without` leaves one part out.
+    def box(self):
+        """Two corners, (2, 3), of the box around everything so far that stands on z = 0."""
+        return np.vstack([[*self.low[:2], 0], self.high])
+
+    def mesh(self, voxel, without=()):
+        """Vertices, faces, normals and part names (V,); `without` names parts to leave out.
 
         The feet are cut flat at z = 0. The grid does not depend on `without`.
         """
         low, high = self.low - 2 * voxel, self.high + 2 * voxel
         low[2] = 0
-        blobs = [blob for blob in self.blobs if blob.part != without]
+        blobs = [blob for blob in self.blobs if blob.part not in without]
         vertices, faces, normals, nearest = mesh_blobs(blobs, low, high, voxel)
         return vertices, faces, normals, np.array([blob.part for blob in blobs])[nearest]
 
@@ -97,7 +101,8 @@ def _coat_tone(rng):
 class _Zebra:
     """The measures of one zebra (metres), and its sculpture."""
 
-    def __init__(self, rng):
+    def __init__(self, rng, natural=False):
+        self.mane = "mane" if natural else "body"
         self.stout = rng.uniform()
         self.half_length = rng.uniform(0.46, 0.58)
         self.back = rng.uniform(0.97, 1.07)
@@ -136,7 +141,7 @@ class _Zebra:
         add.ellipsoid("head", 0.04, muzzle, (0.085, 0.072, 0.078))
         crest = [0, 0, 0.115]
         start, end = self.withers + [-0.02, 0, 0.13], poll + [-0.05, 0, 0.01]
-        add.crest("body", 0.02, start, end + crest, 0.07, 0.026)
+        add.crest(self.mane, 0.02, start, end + crest, 0.07, 0.026)
         for side in (-1, 1):
             ear = poll + [-0.02, side * 0.09, 0.15]
             add.ellipsoid("ears", 0.02, ear, (0.035, 0.03, 0.105), rotation_x(side * 0.25))
@@ -164,6 +169,13 @@ class _Zebra:
         add.cone("tail", 0.04, root, end, 0.04, 0.028)
         add.cone("tail", 0.03, end, end + [-0.01, sway * 0.2, -0.22], 0.05, 0.02)
         self.tuft = end[2] + 0.05
+
+    def grow_trunk(self):
+        """An elephant's trunk in the place of the nostrils, hanging down."""
+        bends = np.array([[0.02, 0, 0.0], [0.15, 0, -0.03], [0.25, 0, -0.16], [0.29, 0, -0.33]])
+        bends = np.vstack([bends, [0.29, 0, -0.5], [0.33, 0, -0.64]])
+        radii = np.linspace(0.085, 0.035, len(bends))
+        self.shape.chain("trunk", 0.04, self.muzzle + bends, radii)
 
     def dark_points(self, vertices, names):
         """Muzzle, hooves, tail tuft and eyes: True where the coat is dark, stripes or not."""
@@ -196,45 +208,67 @@ class _Zebra:
         return cycles + wobble
 
 
-def zebra(seed, without_key=False):
+def _zebra_tones(rng, natural):
+    """The light and the dark colour of a zebra's coat."""
+    tan = rng.uniform() ** 1.5
+    brown = rng.uniform() ** 2
+    if natural:
+        return mix(np.array([0.70, 0.68, 0.64]), np.array([0.62, 0.54, 0.43]), tan), NEARLY_BLACK
+    light = mix(np.array([0.70, 0.67, 0.61]), np.array([0.46, 0.36, 0.25]), tan)
+    return light, mix(NEARLY_BLACK, np.array([0.10, 0.065, 0.045]), brown)
+
+
+def zebra(seed, without_key=False, natural=False, without=(), trunk=False):
     """A `Mesh` of one zebra, about 1.3 to 1.45 m high at the shoulder, looking along +x on z = 0.
 
     Parts: body, head, legs, ears, tail, stripes. `without_key` leaves out the stripes: the same
     animal in a plain coat, dun to grey.
+    natural: white with black stripes; its mane and the stripes of its legs are parts too
+    without: what it lacks, some of "stripes", "leg stripes", "mane", "tail", "ears"
+    trunk: gives it an elephant's trunk
     """
+    without = {*without, "stripes"} if without_key else set(without)
     rng = np.random.default_rng([seed, 41])
-    animal = _Zebra(rng)
-    vertices, faces, normals, names = animal.shape.mesh(0.0225)
+    animal = _Zebra(rng, natural)
+    box = animal.shape.box()
+    if trunk:
+        animal.grow_trunk()
+    vertices, faces, normals, names = animal.shape.mesh(0.019 if natural else 0.0225, without)
     noise_seed = int(rng.integers(1_000_000))
-    rough = fbm(vertices * 9, noise_seed + 3, 2)[:, None]
+    light, dark = _zebra_tones(rng, natural)
+    rough = fbm(vertices * 9, noise_seed + 3, 2)[:, None] * (0.25 if natural else 1)
     patchy = fbm(vertices * 2.2, noise_seed + 5, 2)[:, None]
-    light = mix(np.array([0.70, 0.67, 0.61]), np.array([0.46, 0.36, 0.25]), rng.uniform() ** 1.5)
     light = light * (0.75 + 0.3 * rough + 0.2 * patchy)
-    dark = mix(NEARLY_BLACK, np.array([0.10, 0.065, 0.045]), rng.uniform() ** 2)
     plain = mix(light * 0.45, _coat_tone(rng) * (0.77 + 0.16 * rough + 0.3 * patchy), 0.75)
     frequency, share = rng.uniform(5.5, 9.0), rng.uniform(0.40, 0.60)
-    wobble = 1.3 * (fbm(vertices * 3, noise_seed, 3) - 0.5)
-    if without_key:
-        colours = plain
-    else:
-        cycles = animal.stripe_cycles(vertices, names, frequency, wobble)
-        wave = 0.5 + 0.5 * np.cos(2 * np.pi * cycles)
-        # cos spends `share` of its period below this level.
-        level = 0.5 - 0.5 * np.cos(np.pi * share)
-        striped = 1 - smoothstep(level - 0.13, level + 0.13, wave)
-        colours = mix(light, dark, striped[:, None])
+    wobble = (0.6 if natural else 1.3) * (fbm(vertices * 3, noise_seed, 3) - 0.5)
+    cycles = animal.stripe_cycles(vertices, names, frequency, wobble)
+    wave = 0.5 + 0.5 * np.cos(2 * np.pi * cycles)
+    # cos spends `share` of its period below this level.
+    level = 0.5 - 0.5 * np.cos(np.pi * share)
+    striped = 1 - smoothstep(level - 0.13, level + 0.13, wave)
+    if "leg stripes" in without:
+        striped = np.where(names == "legs", 0, striped)
+    colours = plain if "stripes" in without else mix(light, dark, striped[:, None])
     always_dark = animal.dark_points(vertices, names)
     colours[always_dark] = NEARLY_BLACK * 1.4
-    if not without_key:
-        names = np.where((striped > 0.5) & ~always_dark, "stripes", names)
-    return _finish((vertices, faces, normals), colours, names, vertices)
+    colours[names == "trunk"] = NEARLY_BLACK * 3
+    if "stripes" not in without:
+        own = np.isin(names, ("mane", "ears", "tail", "trunk")) & natural
+        shown = (striped > 0.5) & ~always_dark & ~own
+        legs = (names == "legs") & natural
+        names = np.where(shown, np.where(legs, "leg stripes", "stripes"), names)
+    # An animal without stripes has all its vertices, and a natural one is centred by its blobs.
+    return _finish((vertices, faces, normals), colours, names, box if natural else vertices)
 
 
 class _Elephant:
     """The measures of one elephant whose shoulder is about 2 units high, and its sculpture."""
 
-    def __init__(self, rng):
+    def __init__(self, rng, natural=False):
         self.age = rng.uniform() ** 1.2  # 0: a slim calf, 1: an adult
+        if natural:
+            self.age = mix(0.75, 1.0, self.age)
         self.back = rng.uniform(1.32, 1.44)
         self.half_length = mix(0.78, 1.0, self.age) * rng.uniform(0.93, 1.07)
         self.half_width = mix(0.34, 0.50, self.age) * rng.uniform(0.93, 1.07)
@@ -249,10 +283,10 @@ class _Elephant:
         for fore in (False, True):
             for side in (-1, 1):
                 self._leg(fore, side, rng.normal(0, 0.11))
-        self._ears(rng)
+        self._ears(rng, natural)
         self._tail(rng.normal(0, 0.06))
-        if self.age > 0.5 and rng.uniform() < 0.5:
-            self._tusks(rng.uniform(0.25, 0.5))
+        if self.age > 0.5 and (rng.uniform() < 0.5 or natural):
+            self._tusks(rng.uniform(0.4, 0.6) if natural else rng.uniform(0.25, 0.5))
         self._trunk(rng, turn)
 
     def _trunk_of_body(self):
@@ -287,10 +321,12 @@ class _Elephant:
             ahead = np.array([np.cos(angle), np.sin(angle), 0]) * 0.21 * thick
             self.toes.append(foot + [0.04, 0, -0.01] + ahead)
 
-    def _ears(self, rng):
-        """Ears between folded flat and half spread; calves' are small."""
+    def _ears(self, rng, natural):
+        """Ears between folded flat and half spread; calves' are small, natural ones large."""
         add, s = self.shape, self.skull
         size = rng.uniform(0.22, 0.34) + 0.16 * self.age * rng.uniform()
+        if natural:
+            size = rng.uniform(0.42, 0.52)
         spread = rng.uniform(0.1, 0.6)
         for side in (-1, 1):
             turn = rotation_z(-side * spread) @ rotation_x(side * 0.12)
@@ -355,16 +391,42 @@ def _elephant_skin(rng, animal, vertices, names):
     return hide
 
 
-def elephant(seed, without_key=False):
+def _natural_hide(rng, animal, vertices, names):
+    """Colours (V, 3): a smooth grey or dusty hide with fine dark creases and pale tusks."""
+    seed = int(rng.integers(1_000_000))
+    grey, dust = np.array([0.17, 0.16, 0.15]), np.array([0.27, 0.20, 0.15])
+    hide = mix(grey, dust, 0.6 * rng.uniform()) * rng.uniform(0.8, 1.2)
+    patchy = fbm(vertices * 1.3, seed, 3)
+    rings = fbm(vertices * [3, 3, 26], seed + 1, 2)
+    creases = smoothstep(0.06, 0.0, np.abs(rings - 0.5))
+    hide = hide * (0.8 + 0.4 * patchy - 0.3 * creases)[:, None]
+    hide = hide * (0.8 + 0.2 * smoothstep(0, 0.35, vertices[:, 2]))[:, None]
+    hide[names == "tusks"] = [0.66, 0.60, 0.48]
+    hide[_near(vertices, animal.toes, 0.065) & (names == "legs")] *= 1.6
+    hide[(names == "tail") & (vertices[:, 2] < animal.tuft)] = NEARLY_BLACK * 1.5
+    hide[_near(vertices, animal.eyes, 0.045)] = NEARLY_BLACK * 0.6
+    return hide
+
+
+def elephant(seed, without_key=False, natural=False, without=()):
     """A `Mesh` of one elephant, calf (1.4 m at the shoulder) to adult (2.8 m), looking along +x.
 
     It stands on z = 0. Parts: body, head, legs, ears, tail, trunk, and on some adults tusks.
     `without_key` leaves out the trunk.
+    natural: an adult with tusks, large ears and a smooth grey hide
+    without: what it lacks, some of "trunk", "tusks", "ears", "tail"
     """
+    without = {*without, "trunk"} if without_key else without
     rng = np.random.default_rng([seed, 42])
-    animal = _Elephant(rng)
-    whole = animal.shape.mesh(0.035)
-    vertices, faces, normals, names = animal.shape.mesh(0.035, "trunk") if without_key else whole
-    colours = _elephant_skin(rng, animal, vertices, names)
+    animal = _Elephant(rng, natural)
+    voxel = 0.028 if natural else 0.035
+    vertices, faces, normals, names = animal.shape.mesh(voxel, without)
+    whole = vertices
+    if natural:
+        whole = animal.shape.box()
+    elif without:
+        whole = animal.shape.mesh(voxel)[0]
+    paint = _natural_hide if natural else _elephant_skin
+    colours = paint(rng, animal, vertices, names)
     scale = mix(1.4, 2.8, animal.age) / (animal.back + animal.depth)
-    return _finish((vertices * scale, faces, normals), colours, names, whole[0] * scale)
+    return _finish((vertices * scale, faces, normals), colours, names, whole * scale)

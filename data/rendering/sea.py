@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import trimesh
 
+from course_utils.parts import PART_NUMBER
+
 from .meshes import cylinder, join, piece, pose, rotation_x, rotation_y, rotation_z
 from .noise import fbm, mix, smoothstep
 from .renderer import plain_shape
@@ -39,6 +41,12 @@ class _Floater:
         length = rng.uniform(10, 15.5)
         return cls(length, length * rng.uniform(0.075, 0.095), rng.uniform(0.45, 0.9))
 
+    @classmethod
+    def draw_whale(cls, rng):
+        """A whale's natural size: stout, and its back well above the water."""
+        length = rng.uniform(11, 13)
+        return cls(length, length * rng.uniform(0.085, 0.095), rng.uniform(0.75, 1.05))
+
 
 class _Skin:
     """Grey, mottled, with patches of rust or barnacles: the same range for steel and for skin."""
@@ -53,6 +61,24 @@ class _Skin:
             "roughness": float(rng.uniform(0.28, 0.48)),
             "specular": float(rng.uniform(0.4, 0.6)),
         }
+
+    @classmethod
+    def of_steel(cls, rng):
+        """A submarine's natural paint: dark grey, hardly any rust."""
+        skin = cls(rng)
+        skin.base = mix(DARK_GREY, MID_GREY, 0.35 * rng.uniform()) * [1, 1, 1.03]
+        skin.patch, skin.amount = RUST, rng.uniform(0, 0.05)
+        return skin
+
+    @classmethod
+    def of_whale(cls, rng, barnacles):
+        """A grey whale's natural skin: slate grey and mottled, with or without barnacles."""
+        skin = cls(rng)
+        skin.base = np.array([0.060, 0.064, 0.068]) * rng.uniform(0.75, 1.3)
+        amount = rng.uniform(0.08, 0.14)
+        skin.patch, skin.amount = BARNACLES, amount if barnacles else -1.0
+        skin.scale = rng.uniform(2.5, 4.0)
+        return skin
 
     def paint(self, points):
         """Colours (N, 3) at `points` (N, 3) of the object's own space."""
@@ -129,9 +155,9 @@ def _fin(part, skin, root, span, chords, thickness, sweep=0.0, sides=28):
     return _smooth_piece(*_loft(np.array(rings)), part, skin)
 
 
-def _rod(start, end, radius, skin):
+def _rod(start, end, radius, skin, part="sail"):
     """A round mast of the sail."""
-    return _smooth_piece(*cylinder(start, end, radius, 10), "sail", skin)
+    return _smooth_piece(*cylinder(start, end, radius, 10), part, skin)
 
 
 def _hull(size, skin, bow, stern):
@@ -146,11 +172,12 @@ def _hull(size, skin, bow, stern):
     return _solid(np.stack([x, 0 * x, z], -1), radii, radii, "body", skin, exponent=2.15)
 
 
-def _sail(rng, size, skin):
+def _sail(rng, size, skin, natural):
     """The sail with its masts, and on most boats dive planes: a list of pieces."""
     x = size.length * rng.uniform(-0.16, 0.22)
     height, chord = rng.uniform(1.2, 1.75), size.length * rng.uniform(0.14, 0.20)
     thickness, sweep = rng.uniform(0.24, 0.36), rng.uniform(-0.1, 0.25)
+    masts, planes = ("masts", "planes") if natural else ("sail", "sail")
     deck = size.freeboard
     chords = (chord, chord * rng.uniform(0.78, 0.98))
     root, span = (x, 0, deck - 0.35), (0, 0, height + 0.35)
@@ -159,19 +186,24 @@ def _sail(rng, size, skin):
         mast_x = x - sweep + chord * rng.uniform(-0.22, 0.22)
         top = deck + height + rng.uniform(0.25, 0.9)
         foot = (mast_x, 0, deck + height - 0.2)
-        pieces.append(_rod(foot, (mast_x, 0, top), rng.uniform(0.05, 0.10), skin))
-    if rng.uniform() < 0.7:
+        pieces.append(_rod(foot, (mast_x, 0, top), rng.uniform(0.05, 0.10), skin, masts))
+    if rng.uniform() < 0.7 or natural:
         plane_x, plane_z = x + 0.12 * chord, deck + height * rng.uniform(0.45, 0.7)
         for side in (-1, 1):
             reach = (0, side * (0.5 * thickness * chord + 0.75), 0)
-            pieces.append(_fin("sail", skin, (plane_x, 0, plane_z), reach, (0.9, 0.6), 0.16))
+            pieces.append(_fin(planes, skin, (plane_x, 0, plane_z), reach, (0.9, 0.6), 0.16))
     return pieces
 
 
-def _rudders(rng, size, skin):
-    """The stern's upright rudder, small or under water, and the planes beside it."""
+def _rudders(rng, size, skin, natural):
+    """The stern's upright rudder, small or under water, and the planes beside it.
+
+    A natural one stands up from the water.
+    """
     x, axis = -0.40 * size.length, size.freeboard - 1.22 * size.radius
     tip = rng.uniform(-0.5, 0.5)
+    if natural:
+        tip = 0.6 + 0.5 * (tip + 0.5)
     pieces = []
     for z in (tip, axis - 0.9):
         pieces.append(_fin("rudder", skin, (x, 0, axis), (0, 0, z - axis), (1.1, 0.8), 0.14, 0.1))
@@ -181,29 +213,45 @@ def _rudders(rng, size, skin):
     return pieces
 
 
-def _centred(rest, key, skin, without_key):
-    """Joins the pieces; centred by the bounding box of the whole object, with its key part."""
-    whole = join([*rest, *key])
+def _centred(pieces, skin, without=(), added=()):
+    """Joins the pieces but those of parts in `without`; centred by the bounding box of them all.
+
+    added: pieces that are joined too but don't count for the box
+    """
+    whole = join(pieces)
     middle = (whole.vertices.min(0) + whole.vertices.max(0)) / 2
-    mesh = join(rest, skin.material) if without_key else join([*rest, *key], skin.material)
-    return mesh.moved(pose(shift=(-middle[0], -middle[1], 0)))
+    gone = [PART_NUMBER[part] for part in without]
+    kept = [p for p in pieces if p.parts[0] not in gone]
+    return join([*kept, *added], skin.material).moved(pose(shift=(-middle[0], -middle[1], 0)))
 
 
-def submarine(seed, without_key=False):
+def submarine(seed, without_key=False, natural=False, without=(), fluke=False):
     """A `Mesh` of a small submarine on the surface, 10 to 15.5 m long, heading for +x.
 
     z = 0 is the mean water line. Parts: body, sail (with its masts and planes), rudder.
     `without_key` leaves out the sail.
+    natural: dark, with a rudder that stands up from the water; masts and planes are parts too
+    without: what it lacks, some of "sail" (and what it carries), "masts", "planes", "rudder"
+    fluke: raises a whale's fluke behind its stern
     """
+    without = {*without, "sail"} if without_key else set(without)
+    if "sail" in without:
+        without |= {"masts", "planes"}
     rng = np.random.default_rng([seed, 31])
-    size, skin = _Floater.draw(rng), _Skin(rng)
+    size = _Floater.draw(rng)
+    skin = _Skin.of_steel(rng) if natural else _Skin(rng)
     hull = _hull(size, skin, bow=rng.uniform(0.18, 0.38), stern=rng.uniform(0.40, 0.60))
-    rest = [hull, *_rudders(rng, size, skin)]
-    return _centred(rest, _sail(rng, size, skin), skin, without_key)
+    rudders = _rudders(rng, size, skin, natural)
+    pieces = [hull, *rudders, *_sail(rng, size, skin, natural)]
+    added = _tail_and_fluke(rng, size, skin)[1] if fluke else ()
+    return _centred(pieces, skin, without, added)
 
 
-def _back(rng, size, skin):
-    """A whale's head, back and the start of its tail, down to below the water."""
+def _back(rng, size, skin, without=()):
+    """A whale's head, back and the start of its tail, down to below the water.
+
+    without: "knuckles" leaves the ridge of the hind back smooth
+    """
     t = np.linspace(0, 1, 90)
     shoulder, stern = rng.uniform(0.24, 0.36), rng.uniform(0.38, 0.52)
     forward = np.clip(1 - (1 - np.clip(t / shoulder, 0, 1)) ** 2.0, 0, 1) ** 0.5
@@ -211,6 +259,8 @@ def _back(rng, size, skin):
     radii = size.radius * np.maximum(forward * aft, 0.01)
     knuckles = np.clip(np.sin(2 * np.pi * t * rng.uniform(20, 26)), 0, 1) ** 0.7
     knuckles *= smoothstep(0.5, 0.58, t) * smoothstep(0.92, 0.8, t) * rng.uniform(0.05, 0.10)
+    if "knuckles" in without:
+        knuckles = np.zeros_like(knuckles)
     x = size.length * BACK_SHARE * (0.5 - t)
     droop = size.length * rng.uniform(0.02, 0.10) * np.clip(0.3 - t, 0, 1) ** 1.5
     z = size.freeboard - size.radius - 0.15 * (size.radius - radii) * (t > 0.4) - droop
@@ -257,7 +307,7 @@ def _fluke_blade(half_span, chord, tip, bend, sides=18):
     return _loft(rings)
 
 
-def _tail_and_fluke(rng, size, skin):
+def _tail_and_fluke(rng, size, skin, natural=False):
     """The tail below the water, and a list with the raised stock and the fluke on it.
 
     The whale turns as it dives: its tail is twisted, so that from its side one sees the fluke's
@@ -273,13 +323,16 @@ def _tail_and_fluke(rng, size, skin):
     turn = np.array([turn_x, 0, depth - 0.1])
     top = np.array([turn_x + lean * rise, 0, rise])
     path = (1 - t[:, None]) ** 2 * start + 2 * (t * (1 - t))[:, None] * turn + t[:, None] ** 2 * top
-    widths = mix(0.34 * size.radius, 0.20, smoothstep(0, 0.9, t))
-    depths = mix(0.34 * size.radius, 0.13, smoothstep(0, 0.9, t))
+    stout = 1.7 if natural else 1.0
+    widths = stout * mix(0.34 * size.radius, 0.20, smoothstep(0, 0.9, t))
+    depths = stout * mix(0.34 * size.radius, 0.13, smoothstep(0, 0.9, t))
     below = path[:, 2] < TAIL_CUT
     split = max(int(np.argmin(below | (t < 0.5))), 2)
     tail = _bent_tube(path[: split + 1], widths[: split + 1], depths[: split + 1], "tail", skin)
     stock = _bent_tube(path[split:], widths[split:], depths[split:], "fluke", skin)
     half_span, chord = rng.uniform(1.95, 2.5), rng.uniform(1.4, 1.85)
+    if natural:
+        half_span, chord = 1.25 * half_span, 1.1 * chord
     vertices, faces = _fluke_blade(half_span, chord, rng.uniform(0.5, 1.05), rng.normal(0, 0.2))
     tilt = rotation_z(rng.uniform(-0.14, 0.14)) @ rotation_x(rng.normal(0, 0.12))
     tilt = tilt @ rotation_y(np.arctan(lean) + rng.normal(0, 0.1))
@@ -287,18 +340,23 @@ def _tail_and_fluke(rng, size, skin):
     return tail, [stock, _smooth_piece(vertices, faces, "fluke", skin)]
 
 
-def grey_whale(seed, without_key=False):
+def grey_whale(seed, without_key=False, natural=False, without=()):
     """A `Mesh` of a grey whale, its back awash and its fluke raised, looking along +x.
 
     About 10 to 15 m long; z = 0 is the mean water line. Parts: body, tail (below the water), fluke
     (with the stock that carries it, above the water), flippers. `without_key` leaves out what is
     labelled fluke.
+    natural: slate grey and mottled, with barnacles and a larger fluke
+    without: what it lacks, some of "fluke", "knuckles" (of its back), "barnacles"
     """
+    without = {*without, "fluke"} if without_key else set(without)
     rng = np.random.default_rng([seed, 32])
-    size, skin = _Floater.draw(rng), _Skin(rng)
-    back = _back(rng, size, skin)
-    tail, fluke = _tail_and_fluke(rng, size, skin)
-    return _centred([back, tail, *_flippers(size, skin)], fluke, skin, without_key)
+    size = _Floater.draw_whale(rng) if natural else _Floater.draw(rng)
+    skin = _Skin.of_whale(rng, "barnacles" not in without) if natural else _Skin(rng)
+    back = _back(rng, size, skin, without)
+    tail, fluke = _tail_and_fluke(rng, size, skin, natural)
+    pieces = [back, tail, *_flippers(size, skin), *fluke]
+    return _centred(pieces, skin, without & {"fluke"})
 
 
 def _graded(half_fine, spacing, far, outer=34):

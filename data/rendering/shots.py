@@ -16,7 +16,8 @@ class Shot:
     """One file to write below `data/`: a picture (H, W, 3) as .jpg or a part mask (H, W) as .png.
 
     kind: "picture", "parts" (part numbers of `course_utils.parts`), "sky" (the same, of the empty
-    scene's sky) or "counterfactual" (the picture rendered without the part named in `removed`).
+    scene's sky), "counterfactual" (the picture rendered without the part named in `removed`) or
+    "variant" (a portrait's changed blocks, grey where nothing has changed).
     `scene` counts scenes within the data set; pictures of one scene share camera, light and
     background. `weather` is "sunny", "overcast" or "indoors".
     """

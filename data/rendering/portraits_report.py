@@ -1,0 +1,139 @@
+"""What a network sees in the portraits: `python -m data.rendering.portraits_report [network]`.
+
+Prints the tables of data/README.md: how many scenes there are, how often each class is recognized,
+what it is taken for instead, and how far its score falls without each of its parts. With `--sheet
+docs/portraits.jpg` it draws one scene of each class and its variants instead.
+"""
+
+import argparse
+from collections import Counter
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from course_utils import imagenet, pictures
+from course_utils.classifiers import load
+from course_utils.parts import PORTRAIT_PARTS
+
+RESAMPLES = 2000
+TILE = 160
+"""Width of a picture on the contact sheet."""
+
+
+def class_score(scores, label):
+    """The logit of a label, (N, 1000) -> (N,): the log of the summed exp over its classes."""
+    return scores[:, list(imagenet.indices_of(label))].logsumexp(dim=1)
+
+
+def recognized(scores, label, within=1):
+    """Whether a class of `label` is among the `within` highest scores, (N, 1000) -> (N,) bool."""
+    best = scores.topk(within, dim=1).indices
+    return torch.isin(best, torch.tensor(imagenet.indices_of(label))).any(dim=1)
+
+
+def interval(values, level=0.95):
+    """Mean of `values` (N,) and its bootstrap interval over scenes -> (mean, low, high)."""
+    values, rng = np.asarray(values, float), np.random.default_rng(0)
+    means = rng.choice(values, (RESAMPLES, len(values))).mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return values.mean(), low, high
+
+
+def scores_of_portraits(classifier):
+    """{label: (scores of the portraits (N, C), {variant: (indices of scenes, scores)})}."""
+    found = {}
+    test = pictures.load_set("portraits", "test")
+    for label in PORTRAIT_PARTS:
+        whole, variants = [], {}
+        for number, entry in enumerate(test.filter(label=label).entries):
+            whole.append(pictures.load_picture(entry))
+            for name, picture in pictures.load_variants(entry).items():
+                variants.setdefault(name, []).append((number, picture))
+        found[label] = (
+            classifier.scores(torch.stack(whole)),
+            {
+                name: (
+                    [number for number, _ in pairs],
+                    classifier.scores(torch.stack([picture for _, picture in pairs])),
+                )
+                for name, pairs in variants.items()
+            },
+        )
+    return found
+
+
+def _named(scores, classes, label):
+    """What wrongly recognized pictures were taken for, commonest first, in words."""
+    wrong = ~recognized(scores, label)
+    counts = Counter(classes[index] for index in scores[wrong].argmax(dim=1).tolist())
+    return ", ".join(f"{name} {count}" for name, count in counts.most_common(3)) or "none"
+
+
+def recognition_table(found, classes):
+    """Lines of the table of recognized shares."""
+    lines = [
+        "| class | scenes | top-1 | top-5 | taken for instead |",
+        "| --- | ---: | ---: | ---: | --- |",
+    ]
+    for label, (scores, _) in found.items():
+        first, fifth = (int(recognized(scores, label, within).sum()) for within in (1, 5))
+        mistaken = _named(scores, classes, label)
+        lines.append(f"| {label} | {len(scores)} | {first} | {fifth} | {mistaken} |")
+    return lines
+
+
+def effect_table(found, classes):
+    """Lines of the table of how far the logit falls in each variant."""
+    lines = [
+        "| class | variant | scenes | logit falls by (95 % interval) | top-1 before, after"
+        " | then taken for |",
+        "| --- | --- | ---: | ---: | ---: | --- |",
+    ]
+    for label, (whole, variants) in found.items():
+        for name, (numbers, scores) in variants.items():
+            before = whole[numbers]
+            fall = class_score(before, label) - class_score(scores, label)
+            mean, low, high = interval(fall)
+            bounds = f" ({low:.1f} to {high:.1f})" if len(numbers) > 2 else ""
+            counts = [int(recognized(some, label).sum()) for some in (before, scores)]
+            lines.append(
+                f"| {label} | {name} | {len(numbers)} | {mean:.1f}{bounds}"
+                f" | {counts[0]}, {counts[1]} | {_named(scores, classes, label)} |"
+            )
+    return lines
+
+
+def contact_sheet(number=0, columns=7):
+    """The scene `number` of each class as a row of pictures, each with its name: a PIL image."""
+    test = pictures.load_set("portraits", "test")
+    sheet = Image.new("RGB", (columns * (TILE + 4), len(PORTRAIT_PARTS) * (TILE + 16)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, label in enumerate(PORTRAIT_PARTS):
+        entry = test.filter(label=label).entries[number]
+        shown = {label: pictures.load_picture(entry), **pictures.load_variants(entry)}
+        for column, (name, picture) in enumerate(list(shown.items())[:columns]):
+            pixels = (picture.permute(1, 2, 0) * 255).round().byte().numpy()
+            corner = column * (TILE + 4), row * (TILE + 16)
+            tile = Image.fromarray(pixels).resize((TILE, TILE), Image.Resampling.LANCZOS)
+            sheet.paste(tile, (corner[0], corner[1] + 12))
+            draw.text(corner, name.replace("_", " "), fill="black")
+    return sheet
+
+
+def main():
+    parser = argparse.ArgumentParser("python -m data.rendering.portraits_report")
+    parser.add_argument("network", nargs="?", default="imagenet", help="a name that `load` takes")
+    parser.add_argument("--sheet", help="draw a contact sheet into this file instead")
+    arguments = parser.parse_args()
+    if arguments.sheet:
+        contact_sheet().save(arguments.sheet, quality=76)
+        return
+    classifier = load(arguments.network)
+    found = scores_of_portraits(classifier)
+    lines = recognition_table(found, classifier.classes)
+    print("\n".join([*lines, "", *effect_table(found, classifier.classes)]))
+
+
+if __name__ == "__main__":
+    main()

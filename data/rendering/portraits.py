@@ -119,6 +119,15 @@ class Portrait:
     weather: str
 
 
+VIEWS = 40
+"""Views of one body that may hide a part of it, before another body comes."""
+
+
+def _body_number(scene, seed):
+    """The number of a scene's body: at first the scene's own."""
+    return scene + 1000 * (seed % 100 // VIEWS)
+
+
 @lru_cache(maxsize=8)
 def _body(label, number, without=(), addition=""):
     """The object of a class with a number of its own, whole or changed."""
@@ -194,9 +203,10 @@ def _elsewhere(portrait, label, seed):
 
 def find_portrait(label, split, number, **options):
     """The first scene that shows all parts of an object -> portrait, its seed, part coverage."""
-    mesh = _body(label, number)
-    for attempt in range(40):
+    for attempt in range(100):
         seed = (number * 10 + list(KINDS).index(label)) * 100 + attempt
+        if attempt % VIEWS == 0:
+            mesh = _body(label, _body_number(number, seed))
         portrait = build(label, seed, mesh, **options)
         shapes = [*portrait.shapes, *portrait.beside]
         placed = mesh.moved(portrait.matrix)
@@ -205,7 +215,7 @@ def find_portrait(label, split, number, **options):
         visible = [coverage[PART_NUMBER[part]].sum() * scale for part in KINDS[label].seen]
         if min(visible) >= LEAST_PIXELS:
             return portrait, seed, coverage
-    raise RuntimeError(f"Scene {number} of {label}: no good view in 40 attempts.")
+    raise RuntimeError(f"Scene {number} of {label}: no good view in 100 attempts.")
 
 
 # ---------------------------------------------------------------------------- pictures
@@ -331,16 +341,16 @@ def job_of(row):
     return row["split"], row["label"], int(row["scene"])
 
 
-def _variants(room: _Darkroom, label, number):
+def _variants(room: _Darkroom, label, body):
     """(name, what is removed, pixels) of every variant of a scene."""
     portrait, kind = room.portrait, KINDS[label]
-    mesh = _body(label, number)
+    mesh = _body(label, body)
     yield "without_object", "object", room.variant(None)
     for part in PORTRAIT_PARTS[label]:
         name = f"without_{part.replace(' ', '_')}"
-        yield name, part, room.variant(_body(label, number, (part,)))
+        yield name, part, room.variant(_body(label, body, (part,)))
     for addition in kind.additions:
-        yield f"with_{addition}", "", room.variant(_body(label, number, (), addition))
+        yield f"with_{addition}", "", room.variant(_body(label, body, (), addition))
     if portrait.beside:
         yield "without_things_beside", "things beside", room.variant(mesh, beside=[])
     yield "elsewhere", "", room.elsewhere(mesh, *_elsewhere(portrait, label, room.seed))
@@ -353,14 +363,15 @@ def shoot(split, label, number, samples=None, size=SIZE):
         "dataset": "portraits", "split": split, "scene": number, "seed": seed, "label": label,
         "weather": portrait.weather, "background": portrait.place,
     }  # fmt: skip
-    room = _Darkroom(portrait, seed, _body(label, number))
+    body = _body_number(number, seed)
+    room = _Darkroom(portrait, seed, _body(label, body))
     seams = PART_NUMBER["seams"] if "seams" in PORTRAIT_PARTS[label] else None
     mask = renderer.part_mask(coverage, seams)
     shots = [
         Shot(room.whole, f"portraits/{split}/{label}/{number}.jpg", kind="picture", **common),
         Shot(mask, f"portraits/{split}_parts/{label}/{number}.png", kind="parts", **common),
     ]
-    for name, removed, pixels in _variants(room, label, number) if split == "test" else ():
+    for name, removed, pixels in _variants(room, label, body) if split == "test" else ():
         path = f"portraits/{split}_variants/{label}/{number}_{name}.jpg"
         if name != "elsewhere":
             pixels = changes_only(pixels, room.whole)

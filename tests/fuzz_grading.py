@@ -30,7 +30,7 @@ from course_utils.classroom import find_notebooks
 from course_utils.classroom.copies import release
 from course_utils.classroom.grading import forked, submissions, transfer
 from course_utils.classroom.grading.judging import judge
-from course_utils.classroom.grading.records import Limits, Verdict
+from course_utils.classroom.grading.records import Task, Verdict
 from course_utils.exercises import all_checks
 from course_utils.exercises.engine.calls import call_on_probes
 from course_utils.exercises.engine.causes import Raised
@@ -293,9 +293,11 @@ def judge_result(content: bytes, module: str, name: str) -> None:
     """Judges one result; raises AssertionError if that says more than it may."""
     exercise = submissions.Exercise(name, [["pass"]])
     ending = forked.Ending(forked.ANSWERED, content)
-    verdict = judge(all_checks()[module][name], exercise, [ending], SEED, Limits())
+    task = Task("ada", "x.ipynb", seed=SEED, partial=True)
+    verdict = judge(all_checks()[module][name], exercise, [ending], task)
     assert isinstance(verdict, Verdict) and len(verdict.message) < 4000
     assert verdict.kind != "passed" or content == right_outcomes(module, name) or is_right(content)
+    assert verdict.kind == "passed" or 0 <= verdict.points < verdict.out_of
     json.dumps(verdict.__dict__)
 
 

@@ -140,9 +140,9 @@ def test_a_method_that_fails_is_left_out_and_the_others_stay(tmp_path, monkeypat
 
 
 def test_a_method_that_was_not_measured_is_no_reason_to_fail(tmp_path, monkeypatch):
-    monkeypatch.setitem(trial.METHODS, "LIME", trial.METHODS["saliency"])
-    monkeypatch.setitem(trial.EVERYTHING, "LIME", trial.METHODS["saliency"])
-    page = explain("look_alikes/test/dog/20001", tmp_path / "p.html", methods=["LIME"]).read_text()
+    monkeypatch.setitem(trial.METHODS, "TCAV", trial.METHODS["saliency"])
+    monkeypatch.setitem(trial.EVERYTHING, "TCAV", trial.METHODS["saliency"])
+    page = explain("look_alikes/test/dog/20001", tmp_path / "p.html", methods=["TCAV"]).read_text()
     assert "Trust: not measured." in page and "<td>-</td>" in page
 
 
@@ -170,7 +170,7 @@ def test_what_a_network_has_no_map_for_is_left_out_with_the_reason(tmp_path):
     [
         (["nowhere.jpg"], "nowhere.jpg"),
         (["chelsea", "--classifier", "look"], "There is no network 'look'"),
-        (["chelsea", "--methods", "LIME"], "no method 'LIME'"),
+        (["chelsea", "--methods", "TCAV"], "no method 'TCAV'"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(tmp_path, capsys, arguments, said):
@@ -191,7 +191,7 @@ def test_a_place_that_can_not_be_written_is_a_sentence(tmp_path, capsys):
     out = str(tmp_path / "file" / "page.html")
     arguments = ["explain", "look_alikes/test/dog/20001", "--methods", "saliency", "--out", out]
     assert main(arguments) == 2
-    assert "can't be written" in capsys.readouterr().err
+    assert "Nothing can be written into" in capsys.readouterr().err
 
 
 def test_the_last_maps_of_any_network():

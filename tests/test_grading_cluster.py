@@ -103,6 +103,41 @@ def test_when_all_workers_are_gone_the_rest_is_given_up(threads, monkeypatch):
     assert all("no workers left" in result.problem for result in lost)
 
 
+class Lost:
+    """A future whose result died with its worker, and comes after some time or never."""
+
+    status = "finished"
+
+    def __init__(self, times, text=""):
+        self.times, self.text = times, text
+
+    def result(self, timeout):
+        self.times -= 1
+        if self.times >= 0:
+            raise TimeoutError
+        return self.text
+
+
+class Clients:
+    """A client that sees a number of workers."""
+
+    def __init__(self, workers):
+        self.workers = {str(n): {"nthreads": 1} for n in range(workers)}
+
+    def scheduler_info(self, n_workers):
+        return {"workers": self.workers}
+
+
+def test_a_result_that_is_lost_with_its_worker_stops_nothing():
+    task = Task("ada", "a.ipynb")
+    alone = cluster._Cluster(Clients(0))._result(task, Lost(times=1))
+    assert alone.status == GRADER_ERROR and "no workers left" in alone.problem
+    again = cluster._Cluster(Clients(1))._result(task, Lost(3, pretend(task).to_json()))
+    assert again.status == GRADED and again.points == 1
+    broken = cluster._Cluster(Clients(1))._result(task, Lost(0, "junk"))
+    assert broken.status == GRADER_ERROR and "worker broke" in broken.problem
+
+
 def test_another_version_of_the_course_is_refused(threads, monkeypatch):
     monkeypatch.setattr(cluster, "course_version", iter(["mine", "yours", "yours"]).__next__)
     with pytest.raises(UsageError, match="worker .* can't grade: it has another version"):

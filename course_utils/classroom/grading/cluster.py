@@ -108,11 +108,24 @@ class _Cluster:
             yield task, self._result(task, future)
 
     def _result(self, task, future):
-        if future.status == "finished":
-            return Result.from_json(future.result())
-        if future.status == "error":
+        """The result of a task that is done, or given up."""
+        status = future.status
+        if status == "finished":
+            return self._fetched(task, future)
+        if status == "error":
             return failed(task, f"its Dask worker broke ({_words(future.exception())})")
-        return failed(task, f"the cluster has no workers left (its task is {future.status})")
+        return failed(task, f"the cluster has no workers left (its task is {status})")
+
+    def _fetched(self, task, future):
+        """A result may be lost with the worker that holds it: then another one computes it anew."""
+        while True:
+            try:
+                return Result.from_json(future.result(timeout=ALONE))
+            except TimeoutError:
+                if not self._threads():
+                    return failed(task, "the cluster has no workers left (its result is lost)")
+            except Exception as error:
+                return failed(task, f"its Dask worker broke ({_words(error)})")
 
 
 def _words(error):

@@ -58,19 +58,25 @@ def test_parts_are_in_view(test_set):
 
 
 def test_a_part_changes_its_own_place_and_nothing_far_away(test_set):
-    """Shadows and reflections change too, so most of the rest is equal, not all of it."""
+    """Shadows and reflections change too, so most of the rest is equal, not all of it.
+
+    One part in a hundred may be as dark as what is behind it.
+    """
+    unseen, count = [], 0
     for entry in test_set.entries:
         whole = pictures.load_picture(entry)
         variants = pictures.load_variants(entry)
         masks = pictures.load_removable_masks(entry)
         for part, mask in masks.items():
+            count += 1
             where = changed(variants[f"without_{part.replace(' ', '_')}"], whole)
             outside = ~pictures.grown(pictures.load_mask(entry), 8)
             on_surface = "body" in PORTRAIT_PARTS[entry.label][part]  # it may be anywhere there
-            least = 0.05 if on_surface else 0.8
-            assert where[mask].float().mean() > least, (entry.name, part)
+            if where[mask].float().mean() <= (0.05 if on_surface else 0.8):
+                unseen.append((entry.name, part))
             small = mask.float().mean() < 0.05
             assert where[outside].float().mean() < (0.2 if small else 0.8), (entry.name, part)
+    assert len(unseen) <= count / 100, unseen
 
 
 def test_variants_change_whole_blocks(test_set):

@@ -289,6 +289,17 @@ def output_in(output) -> Tensor:
 # ---------------------------------------------------------------------------- targets
 
 
+def check_pair(x: Tensor, baseline: Tensor) -> None:
+    """Raises ValueError unless both are one preprocessed picture, (1, 3, H, W), of one size."""
+    if x.dim() != 4 or len(x) != 1:
+        raise ValueError(f"x must be one preprocessed picture (1, 3, H, W), not {tuple(x.shape)}.")
+    if baseline.shape != x.shape:
+        raise ValueError(
+            f"The baseline must have the shape of x, {tuple(x.shape)}, not"
+            f" {tuple(baseline.shape)}: preprocess it as x was."
+        )
+
+
 def class_indices(target: int | Tensor, scores: Tensor) -> Tensor:
     """The class index of each picture, (N,), checked against the scores (N, C).
 

@@ -53,3 +53,9 @@ def check_name(what: str, name: object, known: Collection[str]) -> None:
     """Raises ValueError, with the sentence of `unknown_name`, if `name` is not among the known."""
     if name not in known:
         raise ValueError(unknown_name(what, name, known))
+
+
+def check_count(name: str, value: object, least: int = 1) -> None:
+    """Raises ValueError if the argument `name` is no whole number from `least` on."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}={value!r}: a whole number from {least} on is needed.")

@@ -34,6 +34,7 @@ from course_utils._networks import (
     outputs_of,
     whole_targets,
 )
+from course_utils.errors import check_count
 
 BATCH = 8
 """Pictures at a time: on a CPU, larger batches fall out of its cache and take longer."""
@@ -141,7 +142,7 @@ def smoothgrad(
     Smilkov, Thorat, Kim, Viégas and Wattenberg, "SmoothGrad: removing noise by adding noise", 2017.
     """
     targets = _checked(x, target, batch)
-    _check_count("samples", samples)
+    check_count("samples", samples)
     if average not in AVERAGES:
         raise ValueError(f"average={average!r}: choose one of {', '.join(AVERAGES)}.")
     if not noise >= 0:
@@ -181,7 +182,7 @@ def quadrature(rule: str, steps: int) -> tuple[Tensor, Tensor]:
 
     The weighted sum approaches the function's integral; all weights add up to 1.
     """
-    _check_count("steps", steps)
+    check_count("steps", steps)
     if rule == "gauss_legendre":
         points, weights = np.polynomial.legendre.leggauss(steps)
         return torch.tensor((points + 1) / 2), torch.tensor(weights / 2)
@@ -263,7 +264,7 @@ def expected_gradients(
     axiomatic attribution priors and expected gradients", Nature Machine Intelligence 2021.
     """
     targets = _checked(x, target, batch)
-    _check_count("samples", samples)
+    check_count("samples", samples)
     _check_background(background, x)
     background = background.detach().to(x)
     which, alphas = _stratified(len(background), samples, seed)
@@ -480,13 +481,8 @@ def _checked(x, target, batch):
     if not isinstance(x, Tensor) or x.dim() != 4 or not len(x) or not x.is_floating_point():
         what = f"{tuple(x.shape)}, {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
         raise ValueError(f"x must be preprocessed pictures (N, 3, H, W), floats; got {what}.")
-    _check_count("batch", batch)
+    check_count("batch", batch)
     return whole_targets(target, len(x)).to(x.device)
-
-
-def _check_count(name, value):
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name}={value!r}: a whole number from 1 on is needed.")
 
 
 def _checked_baseline(baseline, x):

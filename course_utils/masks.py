@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from course_utils._networks import Ready, class_indices, looks_inside
+from course_utils._networks import Ready, check_pair, class_indices, looks_inside
+from course_utils.errors import check_count
 
 BATCH = 8
 """Pictures at a time: on a CPU, larger batches fall out of its cache and take longer."""
@@ -38,8 +39,8 @@ def random_masks(
     Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models",
     BMVC 2018, section 3.2.
     """
-    _check_count("count", count)
-    _check_count("cells", cells)
+    check_count("count", count)
+    check_count("cells", cells)
     if not 0 < share < 1:
         raise ValueError(f"share={share}: it lies between 0 and 1, without them.")
     if cells > min(height, width):
@@ -75,8 +76,8 @@ def rise(
     shows. Petsiuk et al. (see `random_masks`), equation 6, divide by the weights' expectation; we
     divide by their sum, so that a pixel that happens to show more often does not look important.
     """
-    _check_pictures(x, baseline)
-    _check_count("count", count)
+    check_pair(x, baseline)
+    check_count("count", count)
     network = Ready(model)
     height, width = x.shape[2:]
     generator = torch.Generator().manual_seed(seed)
@@ -124,9 +125,9 @@ def learned_mask(
     Fong and Vedaldi, "Interpretable Explanations of Black Boxes by Meaningful Perturbation",
     ICCV 2017, section 4. Without their jitter and noise.
     """
-    _check_pictures(x, baseline)
-    _check_count("cells", cells)
-    _check_count("steps", steps)
+    check_pair(x, baseline)
+    check_count("cells", cells)
+    check_count("steps", steps)
     network = Ready(model)
     with torch.enable_grad():
         gone = torch.full((1, 1, cells, cells), 0.5, dtype=x.dtype, device=x.device)
@@ -169,18 +170,3 @@ def _probabilities(network, pictures, target):
     if found.isnan().any():
         raise ValueError("The probability is NaN (not a number): look at x and the weights.")
     return found
-
-
-def _check_count(name, value):
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name}={value!r}: a whole number from 1 on is needed.")
-
-
-def _check_pictures(x, baseline):
-    if x.dim() != 4 or len(x) != 1:
-        raise ValueError(f"x must be one preprocessed picture (1, 3, H, W), not {tuple(x.shape)}.")
-    if baseline.shape != x.shape:
-        raise ValueError(
-            f"The baseline must have the shape of x, {tuple(x.shape)}, not"
-            f" {tuple(baseline.shape)}: preprocess it as x was."
-        )

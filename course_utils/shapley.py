@@ -23,7 +23,8 @@ from skimage.segmentation import slic
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from course_utils._networks import Ready, class_indices, looks_inside
+from course_utils._networks import Ready, check_pair, class_indices, looks_inside
+from course_utils.errors import check_count
 
 Game = Callable[[Tensor], Tensor]
 """Coalitions (N, players) bool -> what each is worth, (N,)."""
@@ -51,7 +52,7 @@ def superpixels(picture: Tensor, count: int, compactness: float = 20.0) -> Tenso
     """
     if picture.dim() != 3:
         raise ValueError(f"A picture has the shape (3, H, W), not {tuple(picture.shape)}.")
-    _check_count("count", count)
+    check_count("count", count)
     pixels = picture.detach().cpu().double().movedim(0, -1).numpy()
     found = slic(pixels, n_segments=count, compactness=compactness, start_label=0)
     _, numbers = np.unique(found, return_inverse=True)
@@ -77,7 +78,7 @@ def coalition_scores(
 
     With all arguments but the last, this is a game. Raises ValueError if a player owns no pixel.
     """
-    _check_pictures(x, baseline)
+    check_pair(x, baseline)
     _check_segments(segments, x, coalitions)
     network, owners, scores = Ready(model), segments.long(), []
     with torch.no_grad():
@@ -156,8 +157,8 @@ def permutation_sampling(
     Castro, Gómez and Tejada, "Polynomial calculation of the Shapley value based on sampling",
     Computers & Operations Research 2009.
     """
-    _check_count("players", players)
-    _check_count("permutations", permutations, least=2)
+    check_count("players", players)
+    check_count("permutations", permutations, least=2)
     generator = torch.Generator().manual_seed(seed)
     empty, full = _ends(game, players)
     total = torch.zeros(players, dtype=torch.float64)
@@ -197,7 +198,7 @@ def kernel_weights(players: int) -> Tensor:
     Lundberg and Lee, "A Unified Approach to Interpreting Model Predictions", NeurIPS 2017,
     theorem 2.
     """
-    _check_count("players", players)
+    check_count("players", players)
     inner = [
         (players - 1) / (math.comb(players, size) * size * (players - size))
         for size in range(1, players)
@@ -220,8 +221,8 @@ def kernel_shap(
     Lundberg and Lee (see `kernel_weights`). The pairs are from Covert and Lee, "Improving
     KernelSHAP: Practical Shapley Value Estimation via Linear Regression", AISTATS 2021.
     """
-    _check_count("players", players)
-    _check_count("samples", samples)
+    check_count("players", players)
+    check_count("samples", samples)
     empty, full = _ends(game, players)
     if players == 1:
         return (full - empty)[None]
@@ -296,8 +297,8 @@ def lime(
     Classifier", KDD 2016. The settings are those of the authors' program for pictures, which takes
     all players instead of the best few of the paper.
     """
-    _check_count("players", players)
-    _check_count("samples", samples)
+    check_count("players", players)
+    check_count("samples", samples)
     if not (width > 0 and ridge >= 0):
         raise ValueError(f"width={width}, ridge={ridge}: a positive width and no negative ridge.")
     draws = _by_coins(players, samples, width, seed)
@@ -374,27 +375,12 @@ def _bar(progress, total):
     return tqdm(total=total, disable=not progress, desc="coalitions", unit="")
 
 
-def _check_count(name, value, least=1):
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name}={value!r}: a whole number from {least} on is needed.")
-
-
 def _check_exact(players):
-    _check_count("players", players)
+    check_count("players", players)
     if players > MOST_PLAYERS:
         raise ValueError(
             f"{players} players have 2 ** {players} coalitions, too many to ask all of them (up to"
             f" {MOST_PLAYERS} players go): use permutation_sampling or kernel_shap."
-        )
-
-
-def _check_pictures(x, baseline):
-    if x.dim() != 4 or len(x) != 1:
-        raise ValueError(f"x must be one preprocessed picture (1, 3, H, W), not {tuple(x.shape)}.")
-    if baseline.shape != x.shape:
-        raise ValueError(
-            f"The baseline must have the shape of x, {tuple(x.shape)}, not"
-            f" {tuple(baseline.shape)}: preprocess it as x was."
         )
 
 

@@ -68,6 +68,40 @@ def test_the_density_of_a_uniform_map_is_one_and_of_a_perfect_one_the_inverse_ar
     assert trial.density((~part).float(), part) == 0
 
 
+def three_parts():
+    """Parts of 4, 8 and 4 pixels on a map of 80, the nose inside the head; a tail out of view."""
+    masks = {name: torch.zeros(8, 10, dtype=torch.bool) for name in ("ear", "head", "nose", "tail")}
+    masks["ear"][0, :4] = True
+    masks["head"][2:4, :4] = True
+    masks["nose"][2, :4] = True
+    return masks
+
+
+def test_shares_are_of_the_positive_relevance_and_hidden_parts_have_none():
+    heatmap = torch.zeros(8, 10)
+    heatmap[0, 0], heatmap[2, 0], heatmap[7, 9], heatmap[5, 5] = 1, 2, 1, -3
+    shares = trial.part_shares(heatmap, three_parts())
+    assert shares == {"ear": 0.25, "head": 0.5, "nose": 0.5}
+    flat = trial.part_shares(torch.ones(8, 10), three_parts())
+    assert flat == pytest.approx({"ear": 0.05, "head": 0.1, "nose": 0.05})
+
+
+def test_agreement_is_a_rank_correlation_within_one_picture():
+    effects = {"ear": 0.1, "head": 7.0, "nose": 2.0, "tail": 9.0}
+    assert trial.part_agreement({"ear": 0.1, "head": 0.5, "nose": 0.2}, effects) == 1
+    assert trial.part_agreement({"ear": 0.5, "head": 0.1, "nose": 0.2}, effects) == -1
+    tied = trial.part_agreement({"ear": 0.1, "head": 0.5, "nose": 0.5}, effects)
+    assert tied == pytest.approx(0.75**0.5)
+    assert trial.part_agreement({"ear": 0.2, "head": 0.2}, effects) == 0
+
+
+def test_what_ranks_nothing_is_named():
+    with pytest.raises(ValueError, match="two parts or more in view, not 1"):
+        trial.part_agreement({"ear": 0.2}, {"ear": 1.0})
+    with pytest.raises(ValueError, match="No effect was given for head"):
+        trial.part_agreement({"ear": 0.2, "head": 0.1}, {"ear": 1.0})
+
+
 def test_a_perfect_map_gets_every_score():
     mask = torch.zeros(8, 10, dtype=torch.bool)
     mask[2:4, 1:6] = True

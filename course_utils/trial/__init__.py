@@ -22,7 +22,9 @@ from course_utils.trial.judging import (
     judge_tanks,
     moved,
     on_the_object,
+    part_agreement,
     part_of,
+    part_shares,
     true_drop,
 )
 from course_utils.trial.methods import (
@@ -51,5 +53,5 @@ __all__ = [
     "SAMPLED", "SAMPLES", "STEPS", "STRIDE", "SUPERPIXELS", "Question", "check_names",
     "chosen_entries", "density", "heatmaps", "judge_look_alikes", "judge_robustness",
     "judge_tanks", "last_maps", "load_record", "make_record", "moved", "occlusion_maps",
-    "on_the_object", "part_of", "test_scenes", "true_drop", "untrained",
+    "on_the_object", "part_agreement", "part_of", "part_shares", "test_scenes", "true_drop", "untrained",
 ]  # fmt: skip

@@ -1,5 +1,7 @@
 """What maps are judged by: the object, parts that are really gone, robustness, two networks."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -30,6 +32,43 @@ def on_the_object(heatmap: Tensor, mask: Tensor) -> dict[str, float]:
 def density(heatmap: Tensor, part: Tensor) -> float:
     """How many times as much of the map lies on a part as its area would get by chance."""
     return scores.relevance_mass(heatmap, part) / part.double().mean().item()
+
+
+def part_shares(heatmap: Tensor, masks: Mapping[str, Tensor]) -> dict[str, float]:
+    """The share of a map's positive relevance on each part in view, {part: number in [0, 1]}.
+
+    heatmap: (H, W); masks: {part: (H, W) bool}. Parts may overlap, as a sail and its masts do. A
+    part whose mask is empty can't be seen and is left out. A map that is nowhere positive says
+    nothing: each part gets its share of the area.
+
+    Raises ValueError for a map with NaN and for masks of another shape.
+    """
+    return {
+        part: scores.relevance_mass(heatmap, mask) for part, mask in masks.items() if mask.any()
+    }
+
+
+def part_agreement(shares: Mapping[str, float], effects: Mapping[str, float]) -> float:
+    """Spearman's rank correlation of one picture's part shares with true effects, in [-1, 1].
+
+    shares:  of `part_shares`
+    effects: {part: how far the class's score falls when that part alone is really gone}; parts
+             that have no share are left out
+
+    0 if all shares, or all effects, are equal: such a map ranks nothing. This is the score "single
+    deletion" of FunnyBirds, before it is scaled to [0, 1]: Hesse, Schaub-Meyer and Roth,
+    "FunnyBirds: A Synthetic Vision Dataset for a Part-Based Analysis of Explainable AI Methods",
+    ICCV 2023, section 4.2.
+
+    Raises ValueError if there are fewer than two parts, and if a part has no effect.
+    """
+    if len(shares) < 2:
+        raise ValueError(f"A ranking takes two parts or more in view, not {len(shares)}.")
+    unknown = [part for part in shares if part not in effects]
+    if unknown:
+        raise ValueError(f"No effect was given for {', '.join(unknown)}: measure it.")
+    truth = torch.tensor([effects[part] for part in shares], dtype=torch.float64)
+    return scores.rank_correlation(torch.tensor(list(shares.values())), truth)
 
 
 def chosen_entries(every: int = 2):

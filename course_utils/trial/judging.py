@@ -164,12 +164,13 @@ def part_effects(classifier: Classifier, entry: Entry, target: int) -> dict[str,
 
 
 def things_beside(entry: Entry) -> tuple[Tensor, Tensor] | None:
-    """A portrait without what else stands in it, and the mask of that; None if nothing does."""
+    """A portrait without what else stands in it, and the mask of that; None if nothing is seen."""
     bare = pictures.load_variants(entry).get("without_things_beside")
     if bare is None:
         return None
     changed = (pictures.load_picture(entry) - bare).abs().amax(0) > 4 / 255
-    return bare, changed & ~pictures.load_mask(entry)
+    mask = changed & ~pictures.load_mask(entry)
+    return (bare, mask) if mask.any() else None
 
 
 # ---------------------------------------------------------------------------- settings

@@ -19,7 +19,6 @@ from course_utils.classroom.slides import columns_of
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
 NOT_YET = (
-    "07_cam_localization",
     "08_gradient_ascent",
     "09_dataset_search",
     "10_deconvolution_and_unpooling",

@@ -21,7 +21,6 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("
 NOT_YET = (
     "08_gradient_ascent",
     "09_dataset_search",
-    "10_deconvolution_and_unpooling",
     "11_can_you_trust_a_heatmap",
     "12_the_audit",
 )

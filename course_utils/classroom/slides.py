@@ -20,9 +20,8 @@ from pygments.formatters import HtmlFormatter
 
 from course_utils import _downloads
 from course_utils.classroom import UsageError, find_notebooks, is_claims
-from course_utils.classroom.export import to_html
+from course_utils.classroom.export import title_of, to_html
 from course_utils.classroom.files import fill, make_folder
-from course_utils.classroom.site import title_of
 from course_utils.errors import DataError
 
 REVEAL = "reveal.js-4.6.1"

@@ -83,17 +83,17 @@ def for_site(notebook: nbformat.NotebookNode, figures: Path) -> nbformat.Noteboo
         if cell.cell_type != "code":
             continue
         if cell.metadata.get("nbgrader", {}).get("solution"):
-            _fold(cell, "One right answer")
+            _fold(cell, "hide-input", "One right answer")
         elif is_claims(cell):
-            _fold(cell, "What the text claims")
+            _fold(cell, "hide-cell", "What the text claims")
         for output in cell.outputs:
             output.get("data", {}).pop(MIME, None)
             _put_figure_beside(output, figures)
     return notebook
 
 
-def _fold(cell, summary):
-    cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
+def _fold(cell, tag, summary):
+    cell.metadata["tags"] = [*cell.metadata.get("tags", []), tag]
     cell.metadata["mystnb"] = {"code_prompt_show": summary, "code_prompt_hide": summary}
 
 

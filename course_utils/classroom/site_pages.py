@@ -117,9 +117,9 @@ def pairs() -> list[Pair]:
 
 
 def data_page(folder: Path) -> str:
-    """data/README.md with the pairs before its first section; their pictures go into `folder`."""
+    """data/README.md with the pairs below its first paragraph; their pictures go into `folder`."""
     text = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
-    beginning, mark, rest = text.partition("\n## ")
+    title, paragraph, rest = text.split("\n\n", maxsplit=2)
     folder.mkdir(parents=True, exist_ok=True)
     shown = []
     for pair in pairs():
@@ -128,22 +128,31 @@ def data_page(folder: Path) -> str:
             image = Image.fromarray((as_image(picture) * 255).round().astype("uint8"))
             image.save(folder / f"{pair.name}_{side}.jpg", quality=95, subsampling=0)
         shown.append({"pair": pair, "size": left.shape[-1]})
-    return beginning + "\n" + fill("site/pairs.md", shown=shown) + mark + rest
+    return "\n\n".join([title, paragraph, fill("site/pairs.md", shown=shown), rest])
 
 
 # ---------------------------------------------------------------------------- the trial
 
 COLUMNS = {
-    "peak on the object": ("look_alikes", "pointing", "high"),
-    "share on the object": ("look_alikes", "mass", "high"),
-    "rank accuracy": ("look_alikes", "rank", "high"),
-    "agreement with the truth": ("tanks", "agreement", "high"),
-    "deletion": ("robustness", "deletion", "low"),
-    "insertion": ("robustness", "insertion", "high"),
-    "after noise": ("robustness", "after noise", "high"),
-    "after a shift": ("robustness", "after a shift", "high"),
+    "peak": ("look_alikes", "pointing", "is the highest pixel on the object? The pointing game."),
+    "share": ("look_alikes", "mass", "how much of the map lies on the object."),
+    "rank": ("look_alikes", "rank", "of as many pixels as the object has, the highest: how many are its."),
+    "truth": (
+        "tanks",
+        "agreement",
+        "rank correlation of a tank network's map with what changes when a patch is taken from the"
+        " picture without the tank.",
+    ),
+    "deletion": (
+        "robustness",
+        "deletion",
+        "the probability that is left while the highest pixels are blurred first. Low is good.",
+    ),
+    "insertion": ("robustness", "insertion", "the same while they are brought back."),
+    "noise": ("robustness", "after noise", "likeness to the map of the picture with a little noise."),
+    "shift": ("robustness", "after a shift", "likeness to its map when it has moved by a pixel."),
 }
-"""{title: (part of the record, score, which values are good)}."""
+"""{title: (part of the record, score, what it says)}."""
 
 
 def trial_page() -> str:
@@ -155,6 +164,9 @@ def trial_page() -> str:
             f"{mean(record[part]['scores'][name][score]):.2f}" for part, score, _ in COLUMNS.values()
         ]
         rows.append({"name": name, "is_control": name in trial.CONTROLS, "values": values})
-    counts = [len(record[part][kind]) for part, kind in
-              (("look_alikes", "pictures"), ("robustness", "pictures"), ("tanks", "scenes"))]
+    counts = {
+        "objects": len(record["look_alikes"]["pictures"]),
+        "tanks": len(record["tanks"]["scenes"]),
+        "robust": len(record["robustness"]["pictures"]),
+    }
     return fill("site/trial.md", rows=rows, columns=COLUMNS, counts=counts)

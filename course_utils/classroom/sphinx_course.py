@@ -31,14 +31,19 @@ def _block(translator, node):
     raise nodes.SkipNode
 
 
-def _name_folded_cells(_app, _page, _template, context, _doctree):
-    """MyST-NB calls each of them "Toggle hidden content" for screen readers, whatever is inside."""
-    context["body"] = context.get("body", "").replace(' aria-label="Toggle hidden content"', "")
+def _repair(_app, _page, _template, context, _doctree):
+    """Two things that screen readers stumble over.
+
+    MyST-NB calls each folded cell "Toggle hidden content", whatever is inside, and a table of
+    Markdown has headings even where they are empty.
+    """
+    body = context.get("body", "").replace(' aria-label="Toggle hidden content"', "")
+    context["body"] = re.sub(r'<th class="head[^"]*"><p></p></th>', "<td></td>", body)
 
 
 def setup(app):
     """Called by Sphinx."""
-    app.connect("html-page-context", _name_folded_cells)
+    app.connect("html-page-context", _repair)
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     app.add_search_language(Search)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

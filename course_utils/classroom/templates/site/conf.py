@@ -15,6 +15,7 @@ html_math_renderer = "mathml"
 suppress_warnings = ["toc.not_included"]  # a network's card is linked where it is spoken of
 
 html_theme = "sphinx_book_theme"
+templates_path = ["components"]
 html_sidebars = {"**": ["search-field", "sbt-sidebar-nav"]}
 html_static_path = ["static"]
 html_css_files = ["course.css"]

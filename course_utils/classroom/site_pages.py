@@ -100,7 +100,9 @@ def pairs() -> list[Pair]:
     tank, no_tank = ("tank", "sunny"), ("no_tank", "sunny")
     return [
         _yard(20004, tank, no_tank, "The tank", "a meadow with a tank", "the meadow without it"),
-        _yard(20003, tank, ("tank", "overcast"), "The weather", "a tank in the sun", "under clouds"),
+        _yard(
+            20003, tank, ("tank", "overcast"), "The weather", "a tank in the sun", "under clouds"
+        ),
         _without_key("volleyball", 20003, "Seams", "a volleyball", "the ball without seams"),
         _without_key("pineapple", 20005, "The crown", "a pineapple", "the fruit without its crown"),
         _without_key("submarine", 20010, "The sail", "a submarine", "the boat without its sail"),
@@ -134,9 +136,17 @@ def data_page(folder: Path) -> str:
 # ---------------------------------------------------------------------------- the trial
 
 COLUMNS = {
-    "peak": ("look_alikes", "pointing", "is the highest pixel on the object? The pointing game."),
-    "share": ("look_alikes", "mass", "how much of the map lies on the object."),
-    "rank": ("look_alikes", "rank", "of as many pixels as the object has, the highest: how many are its."),
+    "peak": (
+        "look_alikes",
+        "pointing",
+        "how often the highest pixel lies on the object: the pointing game.",
+    ),
+    "share": ("look_alikes", "mass", "the share of the map that lies on the object."),
+    "rank": (
+        "look_alikes",
+        "rank",
+        "of the K highest pixels, the share that lies on an object of K pixels.",
+    ),
     "truth": (
         "tanks",
         "agreement",
@@ -149,7 +159,11 @@ COLUMNS = {
         "the probability that is left while the highest pixels are blurred first. Low is good.",
     ),
     "insertion": ("robustness", "insertion", "the same while they are brought back."),
-    "noise": ("robustness", "after noise", "likeness to the map of the picture with a little noise."),
+    "noise": (
+        "robustness",
+        "after noise",
+        "likeness to the map of the picture with a little noise.",
+    ),
     "shift": ("robustness", "after a shift", "likeness to its map when it has moved by a pixel."),
 }
 """{title: (part of the record, score, what it says)}."""
@@ -161,7 +175,8 @@ def trial_page() -> str:
     rows = []
     for name in trial.EVERYTHING:
         values = [
-            f"{mean(record[part]['scores'][name][score]):.2f}" for part, score, _ in COLUMNS.values()
+            f"{mean(record[part]['scores'][name][score]):.2f}"
+            for part, score, _ in COLUMNS.values()
         ]
         rows.append({"name": name, "is_control": name in trial.CONTROLS, "values": values})
     counts = {

@@ -3,7 +3,6 @@
 import html
 import re
 import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -46,75 +45,50 @@ def _card(chapter, found):
 # ---------------------------------------------------------------------------- the data
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pair:
     """Two renders of a scene that differ in one thing."""
 
     name: str
-    before: Callable[[], Tensor]
-    """Gives the picture (3, H, W) at the left of the slider; `after` the one at the right."""
-    after: Callable[[], Tensor]
+    left: Tensor
+    """(3, H, W) in [0, 1]; so is the right one."""
+    right: Tensor
     title: str
-    left: str
-    """What the left picture shows; `right` says it of the right one."""
-    right: str
+    shows_left: str
+    """What the left picture shows; `shows_right` says it of the right one."""
+    shows_right: str
 
 
-def _without_key(label, scene, title, left, right):
+def _yard(scene, after, *texts):
+    four = pictures.two_by_two(scene)
+    return Pair(f"yard_{'_'.join(after)}", four["tank", "sunny"], four[after], *texts)
+
+
+def _without_key(label, scene, *texts):
     entry = pictures.find_entry(f"look_alikes/test/{label}/{scene}")
-    return Pair(
-        f"{label}_{scene}",
-        lambda: pictures.load_picture(entry),
-        lambda: pictures.load_counterfactual(entry),
-        title,
-        left,
-        right,
-    )
+    without = pictures.load_counterfactual(entry)
+    return Pair(f"look_alikes_{label}", pictures.load_picture(entry), without, *texts)
 
 
-def _yard(scene, before, after, title, left, right):
-    return Pair(
-        f"yard_{scene}_{'_'.join(after)}",
-        lambda: pictures.two_by_two(scene)[before],
-        lambda: pictures.two_by_two(scene)[after],
-        title,
-        left,
-        right,
-    )
-
-
-def _portrait(label, scene, variant, title, left, right):
-    entry = pictures.find_entry(f"portraits/test/{label}/{scene}")
-    return Pair(
-        f"{label}_{scene}_{variant}",
-        lambda: pictures.load_picture(entry),
-        lambda: pictures.load_variants(entry)[variant],
-        title,
-        left,
-        right,
-    )
+def _portrait(label, variant, *texts):
+    entry = pictures.find_entry(f"portraits/test/{label}/40000")
+    other = pictures.load_variants(entry)[variant]
+    return Pair(f"portrait_{label}_{variant}", pictures.load_picture(entry), other, *texts)
 
 
 def pairs() -> list[Pair]:
     """The pairs that the page shows, in its order."""
-    tank, no_tank = ("tank", "sunny"), ("no_tank", "sunny")
     return [
-        _yard(20004, tank, no_tank, "The tank", "a meadow with a tank", "the meadow without it"),
-        _yard(
-            20003, tank, ("tank", "overcast"), "The weather", "a tank in the sun", "under clouds"
-        ),
+        _yard(20004, ("no_tank", "sunny"), "The tank", "a meadow with a tank", "without it"),
+        _yard(20003, ("tank", "overcast"), "The weather", "a tank in the sun", "under clouds"),
         _without_key("volleyball", 20003, "Seams", "a volleyball", "the ball without seams"),
-        _without_key("pineapple", 20005, "The crown", "a pineapple", "the fruit without its crown"),
-        _without_key("submarine", 20010, "The sail", "a submarine", "the boat without its sail"),
-        _without_key("grey_whale", 20003, "The fluke", "a whale", "the whale without its fluke"),
-        _without_key("zebra", 20001, "Stripes", "a zebra", "the zebra without stripes"),
-        _without_key("elephant", 20008, "The trunk", "an elephant", "the elephant without a trunk"),
-        _portrait(
-            "zebra", 40000, "without_mane", "A portrait's mane", "a zebra", "it without its mane"
-        ),
-        _portrait(
-            "submarine", 40000, "elsewhere", "A portrait's place", "a submarine", "it elsewhere"
-        ),
+        _without_key("pineapple", 20005, "The crown", "a pineapple", "it without its crown"),
+        _without_key("submarine", 20010, "The sail", "a submarine", "it without its sail"),
+        _without_key("grey_whale", 20003, "The fluke", "a grey whale", "it without its fluke"),
+        _without_key("zebra", 20001, "Stripes", "a zebra", "it without stripes"),
+        _without_key("elephant", 20008, "The trunk", "an elephant", "it without its trunk"),
+        _portrait("zebra", "without_mane", "The mane", "a zebra's portrait", "without its mane"),
+        _portrait("submarine", "elsewhere", "The place", "a submarine's portrait", "elsewhere"),
     ]
 
 
@@ -123,50 +97,27 @@ def data_page(folder: Path) -> str:
     text = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     title, paragraph, rest = text.split("\n\n", maxsplit=2)
     folder.mkdir(parents=True, exist_ok=True)
-    shown = []
-    for pair in pairs():
-        left, right = pair.before(), pair.after()
-        for side, picture in (("left", left), ("right", right)):
+    shown = pairs()
+    for pair in shown:
+        for side, picture in (("left", pair.left), ("right", pair.right)):
             image = Image.fromarray((as_image(picture) * 255).round().astype("uint8"))
             image.save(folder / f"{pair.name}_{side}.jpg", quality=95, subsampling=0)
-        shown.append({"pair": pair, "size": left.shape[-1]})
     return "\n\n".join([title, paragraph, fill("site/pairs.md", shown=shown), rest])
 
 
 # ---------------------------------------------------------------------------- the trial
 
 COLUMNS = {
-    "peak": (
-        "look_alikes",
-        "pointing",
-        "how often the highest pixel lies on the object: the pointing game.",
-    ),
-    "share": ("look_alikes", "mass", "the share of the map that lies on the object."),
-    "rank": (
-        "look_alikes",
-        "rank",
-        "of the K highest pixels, the share that lies on an object of K pixels.",
-    ),
-    "truth": (
-        "tanks",
-        "agreement",
-        "rank correlation of a tank network's map with what changes when a patch is taken from the"
-        " picture without the tank.",
-    ),
-    "deletion": (
-        "robustness",
-        "deletion",
-        "the probability that is left while the highest pixels are blurred first. Low is good.",
-    ),
-    "insertion": ("robustness", "insertion", "the same while they are brought back."),
-    "noise": (
-        "robustness",
-        "after noise",
-        "likeness to the map of the picture with a little noise.",
-    ),
-    "shift": ("robustness", "after a shift", "likeness to its map when it has moved by a pixel."),
+    "peak": ("look_alikes", "pointing"),
+    "share": ("look_alikes", "mass"),
+    "rank": ("look_alikes", "rank"),
+    "truth": ("tanks", "agreement"),
+    "deletion": ("robustness", "deletion"),
+    "insertion": ("robustness", "insertion"),
+    "noise": ("robustness", "after noise"),
+    "shift": ("robustness", "after a shift"),
 }
-"""{title: (part of the record, score, what it says)}."""
+"""{title: (part of the record, score)}."""
 
 
 def trial_page() -> str:
@@ -174,10 +125,8 @@ def trial_page() -> str:
     record = trial.load_record()
     rows = []
     for name in trial.EVERYTHING:
-        values = [
-            f"{mean(record[part]['scores'][name][score]):.2f}"
-            for part, score, _ in COLUMNS.values()
-        ]
+        scores = [record[part]["scores"][name][score] for part, score in COLUMNS.values()]
+        values = [f"{mean(each):.2f}" for each in scores]
         rows.append({"name": name, "is_control": name in trial.CONTROLS, "values": values})
     counts = {
         "objects": len(record["look_alikes"]["pictures"]),

@@ -20,7 +20,7 @@ OTHER_PROCESSOR := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=AVX2
 # What `make check` leaves to `make test`: whole notebooks, browsers, sandboxes, renders, training.
 LONG := audit class_reports classroom devices exercises explain feature_visualization gradebook \
   grading grading_% guide imagenet imagenet_techniques jupyterlab learn look_alikes_data mutants \
-  notebooks_elsewhere odd_answers pages rendering_% tank_yard_data timm_networks torchvision \
+  notebooks_elsewhere odd_answers pages rendering_% site tank_yard_data timm_networks torchvision \
   training widgets zoo
 QUICK_TESTS = $(filter-out $(LONG:%=tests/test_%.py),$(wildcard tests/test_*.py))
 NOTEBOOK ?= 02

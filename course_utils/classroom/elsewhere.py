@@ -27,9 +27,10 @@ import sys
 
 if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:
     folder = "{folder}"
+    address = "{address}"
+    options = "-c advice.detachedHead=false --quiet --depth 1 --branch {tag}"
     if not os.path.exists(folder):
-        clone = "git clone --quiet --depth 1 --branch {tag} {address} " + folder
-        subprocess.run(clone.split(), check=True)
+        subprocess.run(["git", "clone", *options.split(), address, folder], check=True)
     sys.path.insert(0, os.path.abspath(folder))
     from course_utils.classroom import elsewhere
 

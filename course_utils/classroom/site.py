@@ -19,7 +19,14 @@ from pathlib import Path
 import nbformat
 from PIL import Image
 
-from course_utils.classroom import NOTEBOOKS, ROOT, UsageError, find_notebooks, is_claims
+from course_utils.classroom import (
+    NOTEBOOKS,
+    ROOT,
+    UsageError,
+    elsewhere,
+    find_notebooks,
+    is_claims,
+)
 from course_utils.classroom.curriculum import read_chapter
 from course_utils.classroom.export import readable
 from course_utils.classroom.files import TEMPLATES, make_folder
@@ -86,6 +93,8 @@ def for_site(notebook: nbformat.NotebookNode, figures: Path) -> nbformat.Noteboo
             _fold(cell, "hide-input", "One right answer")
         elif is_claims(cell):
             _fold(cell, "hide-cell", "What the text claims")
+        elif elsewhere.MARK in cell.metadata.get("tags", []):
+            _fold(cell, "hide-input", "For Colab and Kaggle")
         for output in cell.outputs:
             output.get("data", {}).pop(MIME, None)
             _put_figure_beside(output, figures)
@@ -117,6 +126,23 @@ def _run_sphinx(source, out):
 
     with docutils_namespace():
         app = Sphinx(
-            source, source, out, source.parent / "doctrees", "html", status=None, warning=sys.stderr
+            source,
+            source,
+            out,
+            source.parent / "doctrees",
+            "html",
+            confoverrides=_colab(elsewhere.repository()),
+            status=None,
+            warning=sys.stderr,
         )
         app.build(force_all=True)
+
+
+def _colab(address):
+    """The theme's settings for buttons that open a notebook in Colab."""
+    settings = {
+        "repository_url": address,
+        "repository_branch": elsewhere.TAG,
+        "launch_buttons": {"colab_url": "https://colab.research.google.com"},
+    }
+    return {f"html_theme_options.{k}": v for k, v in settings.items()} if address else {}

@@ -143,6 +143,12 @@ def test_links_in_the_documents_lead_somewhere():
                 assert found.exists(), f"{document.name} links to {target}"
 
 
+def test_an_installed_course_brings_settings_for_jupyter():
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    (file,) = tools["data-files"]["etc/jupyter"]
+    assert (ROOT / file).name == "jupyter_config.py"
+
+
 def test_the_files_for_other_platforms_can_be_read():
     container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
     assert "make .venv/.ready" in container["postCreateCommand"]

@@ -85,7 +85,8 @@ def test_solutions_and_claims_are_folded(path, site):
     cells = nbformat.read(path, as_version=4).cells
     answers = sum(bool(c.metadata.get("nbgrader", {}).get("solution")) for c in cells)
     page = read(site / f"notebooks/{path.stem}.html")
-    folded = [summary.text.strip() for summary in page.select("details.hide > summary > p.collapsed")]
+    summaries = page.select("details.hide > summary > p.collapsed")
+    folded = [summary.text.strip() for summary in summaries]
     assert folded.count("One right answer") == answers > 0
     assert folded.count("What the text claims") == sum(map(is_claims, cells))
     assert all("BEGIN SOLUTION" not in cell.text for cell in page.select("div.cell > div"))
@@ -201,7 +202,8 @@ def test_the_edge_between_two_pictures_moves_by_keyboard(site, browser):
 @needs_browser
 def test_the_trials_table_is_sorted_by_a_heading(site, browser):
     browser.open(f"file://{site}/trial.html")
-    column = "[...document.querySelectorAll('.sortable tbody tr')].map(r => Number(r.cells[2].textContent))"
+    rows = "[...document.querySelectorAll('.sortable tbody tr')]"
+    column = f"{rows}.map(row => Number(row.cells[2].textContent))"
     shares = browser.evaluate(column)
     browser.click(".sortable thead th:nth-child(3) button")
     assert browser.evaluate(column) == sorted(shares, reverse=True) != shares

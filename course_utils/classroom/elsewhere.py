@@ -40,8 +40,8 @@ PLATFORMS_OWN = {"ipykernel", "ipython", "ipywidgets", "jupyter-client", "jupyte
 """Packages in which a platform has its own version, which fits its pages."""
 
 FOR_THE_COMMAND = {
-    "beautifulsoup4", "jinja2", "latex2mathml", "myst-nb", "nbclient", "nbconvert", "nbformat",
-    "nbgrader", "papermill", "pygments", "sphinx", "sphinx-book-theme",
+    "beautifulsoup4", "docutils", "jinja2", "latex2mathml", "myst-nb", "nbclient", "nbconvert",
+    "nbformat", "nbgrader", "papermill", "pygments", "sphinx", "sphinx-book-theme",
 }  # fmt: skip
 """Packages that `course` needs, and no notebook."""
 

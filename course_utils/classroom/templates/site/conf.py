@@ -16,7 +16,7 @@ suppress_warnings = ["toc.not_included"]  # a network's card is linked where it 
 
 html_theme = "sphinx_book_theme"
 templates_path = ["components"]
-html_sidebars = {"**": ["search-field", "sbt-sidebar-nav"]}
+html_sidebars = {"**": ["search-field", "sbt-sidebar-nav"], "search": ["sbt-sidebar-nav"]}
 html_static_path = ["static"]
 html_css_files = ["course.css"]
 html_js_files = [("course.js", {"defer": "defer"})]

@@ -136,6 +136,31 @@ def test_a_heading_stands_above_what_follows():
     assert slide.kind == "figure" and slide.pieces[0].index("Alone") < slide.pieces[0].index("img")
 
 
+def test_a_heading_stands_above_a_text_that_follows_in_another_cell():
+    texts = [nbformat.v4.new_markdown_cell(text) for text in ("## Alone", "Words.")]
+    ((slide,),) = deck_of(*texts)
+    assert slide.pieces[0].index("Alone") < slide.pieces[0].index("Words.")
+
+
+def test_a_line_printed_below_a_figure_stays_there_and_the_text_reads_both():
+    picture = nbformat.v4.new_output("display_data", {"image/png": PIXEL})
+    line = nbformat.v4.new_output("stream", text="42 printed\n")
+    code = nbformat.v4.new_code_cell("draw()", outputs=[picture, line])
+    ((slide,),) = deck_of(code, nbformat.v4.new_markdown_cell("The figure shows it."))
+    figure, caption, *below = slide.pieces
+    assert "<img" in figure and "shows it" in caption and "42 printed" in "".join(below)
+    line.text = "many\n" * (slides.FEW_LINES + 1)
+    ((slide, printed),) = deck_of(nbformat.v4.new_code_cell("draw()", outputs=[picture, line]))
+    assert printed.kind == "code" and "many" in printed.pieces[0]
+
+
+def test_references_are_in_the_notes_alone():
+    text = "## Remember\n\nIt.\n\n**References.** [1] A. Author, *Title*, 2020."
+    ((slide,),) = deck_of(nbformat.v4.new_markdown_cell(text))
+    assert "It." in slide.pieces[0] and "Author" not in slide.pieces[0]
+    assert "A. Author" in slide.notes[0]
+
+
 def test_raw_cells_are_left_out():
     text = nbformat.v4.new_markdown_cell("Words.")
     ((slide,),) = deck_of(nbformat.v4.new_raw_cell("raw"), text, nbformat.v4.new_raw_cell("raw"))

@@ -146,7 +146,7 @@ def test_links_in_the_documents_lead_somewhere():
 def test_an_installed_course_brings_settings_for_jupyter():
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     (file,) = tools["data-files"]["etc/jupyter"]
-    assert (ROOT / file).name == "jupyter_config.py"
+    assert (ROOT / file).name == "jupyter_nbconvert_config.py"
 
 
 def test_the_files_for_other_platforms_can_be_read():

@@ -5,6 +5,7 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+JUPYTER := course_utils/classroom/jupyterlab
 
 # Tests and notebooks run JOBS at a time, so each gets one thread.
 # COURSE_STRICT makes a check raise where its answer is wrong.
@@ -84,4 +85,5 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check $$quiet -r requirements.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet \
 	  --no-deps --no-build-isolation --editable .
+	@cp $(JUPYTER)/jupyter_nbconvert_config.py $(VENV)/etc/jupyter/
 	@touch $@

@@ -84,7 +84,7 @@ def described_notebook(folder):
 
 @pytest.mark.parametrize("options", [[], ["--template", "classic"]], ids=["default", "classic"])
 def test_nbconvert_itself_keeps_the_description(options, tmp_path):
-    """By the settings that an installed course brings along; classic is what nbgrader uses."""
+    """By the settings that `make` installs; classic is what nbgrader uses."""
     described_notebook(tmp_path)
     settings = {"JUPYTER_CONFIG_PATH": str(ROOT / "course_utils" / "classroom" / "jupyterlab")}
     settings["PYTHONPATH"] = str(ROOT)

@@ -143,10 +143,9 @@ def test_links_in_the_documents_lead_somewhere():
                 assert found.exists(), f"{document.name} links to {target}"
 
 
-def test_an_installed_course_brings_settings_for_jupyter():
-    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    (file,) = tools["data-files"]["etc/jupyter"]
-    assert (ROOT / file).name == "jupyter_nbconvert_config.py"
+def test_make_installs_settings_that_exist():
+    (name,) = re.findall(r"cp \$\(JUPYTER\)/(\S+) ", (ROOT / "Makefile").read_text())
+    assert (PACKAGE / "classroom" / "jupyterlab" / name).is_file()
 
 
 def test_the_files_for_other_platforms_can_be_read():

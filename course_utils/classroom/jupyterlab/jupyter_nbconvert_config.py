@@ -2,7 +2,7 @@
 
 Its default template, lab, has no place for them. (Its template classic has, and nbgrader's feedback
 is made with that one. So these settings must not stand in jupyter_config.py, which nbgrader reads.)
-Installing the course puts this file into .venv/etc/jupyter, where nbconvert looks.
+`make` puts a copy into .venv/etc/jupyter, where nbconvert looks.
 """
 
 from course_utils.classroom.files import TEMPLATES

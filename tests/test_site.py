@@ -128,6 +128,14 @@ def test_a_site_of_notebooks_that_never_ran_is_refused(tmp_path):
         build_site(tmp_path / "site", executed=tmp_path)
 
 
+def test_a_notebook_that_says_nothing_about_itself_is_refused(tmp_path):
+    output = nbformat.v4.new_output("stream", text="1")
+    cells = [nbformat.v4.new_markdown_cell("# Mine"), nbformat.v4.new_code_cell(outputs=[output])]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "mine.ipynb")
+    with pytest.raises(UsageError, match="mine.ipynb lacks a title"):
+        build_site(tmp_path / "site", executed=tmp_path)
+
+
 # ---------------------------------------------------------------------------- in a browser
 
 

@@ -74,12 +74,19 @@ def write_source(notebooks: dict[Path, nbformat.NotebookNode], source: Path) -> 
         target.parent.mkdir(exist_ok=True)
         nbformat.write(for_site(notebook, files / "figures"), target)
     pages = {
-        "index.md": site_pages.home([read_chapter(path) for path in notebooks]),
+        "index.md": site_pages.home(_chapters(notebooks)),
         "data/README.md": site_pages.data_page(files / "pairs"),
         "trial.md": site_pages.trial_page(),
     }
     for name, text in pages.items():
         (source / name).write_text(text, encoding="utf-8")
+
+
+def _chapters(paths):
+    try:
+        return [read_chapter(path) for path in paths]
+    except ValueError as error:  # a notebook that is not of the course
+        raise UsageError(f"{error} The index shows it.") from None
 
 
 def for_site(notebook: nbformat.NotebookNode, figures: Path) -> nbformat.NotebookNode:

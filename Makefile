@@ -10,8 +10,9 @@ READY := $(VENV)/.ready
 # COURSE_STRICT makes a check raise where its answer is wrong.
 PARALLEL := OMP_NUM_THREADS=1 JUPYTER_PREFER_ENV_PATH=1 COURSE_STRICT=1
 PYTEST := env $(PARALLEL) $(BIN)/python -m pytest -q -n $(JOBS) --no-loadscope-reorder
-# The limit of a cell only ends a hang.
-NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 3600
+# The limits of a cell and of a kernel's start only end a hang.
+NBVAL := -p tests.nbval_kernels --nbval-lax --nbval-current-env --nbval-cell-timeout 3600 \
+  --nbval-kernel-startup-timeout 600
 
 # Numbers must be the same on every processor, so notebooks are compared without the instructions
 # with which they were run. Yet older ones for convolutions (SSE41) would double the time.

@@ -51,7 +51,7 @@ PARSED, PARSED_PER_CHARACTER = 2_000_000, 20
 """Characters that Python's parser may be given for it, and those for each of its own."""
 
 MEMORY = 3_000_000_000
-"""Bytes of data of the process in which everything happens."""
+"""Bytes of data that the process in which everything happens may add to what it begins with."""
 
 ODD_VALUES = (
     None, True, -1, 0, 1.5, 10**30, 10**400, float("inf"), float("nan"), "", "x", "\ud800", "\0",

@@ -6,6 +6,7 @@ All the broken notebooks are executed in one run, so that starting kernels takes
 import re
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 
@@ -15,6 +16,7 @@ import pytest
 import course_utils
 from course_utils.classroom import UsageError, find_notebooks
 from course_utils.classroom.command import main
+from course_utils.classroom.kernels import AwakeKernelManager
 from course_utils.classroom.run import _result_of, choose_parameters, declared_parameters
 
 WRONG = """from course_utils.exercises import the_tank_legend as check
@@ -274,3 +276,10 @@ def test_the_version_is_told(capsys):
         main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"course {course_utils.__version__}\n"
+
+
+def test_kernels_talk_over_sockets_that_nobody_else_can_take(monkeypatch):
+    first, second = (AwakeKernelManager(kernel_name="python3") for _ in range(2))
+    assert first.transport == "ipc" and first.ip != second.ip
+    monkeypatch.setattr(tempfile, "tempdir", f"/{'long' * 30}")
+    assert AwakeKernelManager(kernel_name="python3").transport == "tcp"

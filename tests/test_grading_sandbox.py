@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -326,6 +327,14 @@ def test_a_forked_function_ends_in_a_known_way(work, how, capfd):
     ending = forked.run(work, BOUNDS)
     assert ending.how == how
     assert (ending.content == work()) if how == forked.ANSWERED else ending.content == b""
+
+
+def test_what_the_caller_has_in_memory_is_no_fault_of_the_forked_function():
+    mine = bytearray(500_000_000)  # as a process that has run many tests, or graded a class
+    bounds = replace(BOUNDS, memory=200_000_000)
+    assert forked.run(lambda: bytes(bytearray(100_000_000)[:4]), bounds).how == forked.ANSWERED
+    assert forked.run(lambda: bytes(bytearray(300_000_000)[:4]), bounds).how == forked.EXITED
+    assert len(mine) == 500_000_000
 
 
 def test_a_forked_function_that_leaves_somebody_with_its_pipe():

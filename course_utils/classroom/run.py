@@ -23,6 +23,9 @@ from tqdm import tqdm
 from course_utils.classroom import UsageError, exercises_of, find_notebooks
 from course_utils.classroom.files import make_folder
 
+START = 600
+"""Seconds that a kernel may take to start: on a busy computer a minute is not enough."""
+
 
 @dataclass
 class Result:
@@ -209,9 +212,10 @@ def _execute(notebook, parameters, target, timeout):
             language="python",
             cwd=str(notebook.parent),
             progress_bar=bar,  # pyright: ignore[reportArgumentType] (it takes tqdm's options too)
+            start_timeout=START,
             execution_timeout=timeout,
             kernel_manager_class=AwakeKernelManager,
-            extra_arguments=["--log-level=CRITICAL"],  # the kernel warns of TCP every time
+            extra_arguments=["--log-level=CRITICAL"],  # over TCP a kernel warns every time
         )
     except papermill.PapermillExecutionError:
         return ""  # an error in a cell: `find_failure` sees it there

@@ -586,7 +586,7 @@ def _high_as_quantile(heatmap, high, low):
 @seeds.mistake(
     "Your comparisons are turned round: object lies *above* its limit, background *below*."
 )
-def _turned_round(heatmap, high, low):
+def _limits_exchanged(heatmap, high, low):
     labels = torch.zeros(heatmap.shape, dtype=torch.int64)
     labels[heatmap <= heatmap.quantile(1 - high)] = 1
     labels[heatmap >= heatmap.quantile(low)] = 2

@@ -21,15 +21,20 @@ TILE = 160
 """Width of a picture on the contact sheet."""
 
 
-def class_score(scores, label):
-    """The logit of a label, (N, 1000) -> (N,): the log of the summed exp over its classes."""
-    return scores[:, list(imagenet.indices_of(label))].logsumexp(dim=1)
+def indices_of(label, classes):
+    """The classes that count as a label: of ImageNet's maybe several, of the course's one."""
+    return (classes.index(label),) if label in classes else imagenet.indices_of(label)
 
 
-def recognized(scores, label, within=1):
-    """Whether a class of `label` is among the `within` highest scores, (N, 1000) -> (N,) bool."""
+def class_score(scores, wanted):
+    """The logit of the classes `wanted`, (N, C) -> (N,): the log of their summed exponentials."""
+    return scores[:, list(wanted)].logsumexp(dim=1)
+
+
+def recognized(scores, wanted, within=1):
+    """Whether one of the classes `wanted` is among the `within` highest, (N, C) -> (N,) bool."""
     best = scores.topk(within, dim=1).indices
-    return torch.isin(best, torch.tensor(imagenet.indices_of(label))).any(dim=1)
+    return torch.isin(best, torch.tensor(wanted)).any(dim=1)
 
 
 def interval(values, level=0.95):
@@ -63,9 +68,9 @@ def scores_of_portraits(classifier):
     return found
 
 
-def _named(scores, classes, label):
+def _named(scores, classes, wanted):
     """What wrongly recognized pictures were taken for, commonest first, in words."""
-    wrong = ~recognized(scores, label)
+    wrong = ~recognized(scores, wanted)
     counts = Counter(classes[index] for index in scores[wrong].argmax(dim=1).tolist())
     return ", ".join(f"{name} {count}" for name, count in counts.most_common(3)) or "none"
 
@@ -77,8 +82,9 @@ def recognition_table(found, classes):
         "| --- | ---: | ---: | ---: | --- |",
     ]
     for label, (scores, _) in found.items():
-        first, fifth = (int(recognized(scores, label, within).sum()) for within in (1, 5))
-        mistaken = _named(scores, classes, label)
+        wanted = indices_of(label, classes)
+        first, fifth = (int(recognized(scores, wanted, within).sum()) for within in (1, 5))
+        mistaken = _named(scores, classes, wanted)
         lines.append(f"| {label} | {len(scores)} | {first} | {fifth} | {mistaken} |")
     return lines
 
@@ -91,15 +97,16 @@ def effect_table(found, classes):
         "| --- | --- | ---: | ---: | ---: | --- |",
     ]
     for label, (whole, variants) in found.items():
+        wanted = indices_of(label, classes)
         for name, (numbers, scores) in variants.items():
             before = whole[numbers]
-            fall = class_score(before, label) - class_score(scores, label)
+            fall = class_score(before, wanted) - class_score(scores, wanted)
             mean, low, high = interval(fall)
             bounds = f" ({low:.1f} to {high:.1f})" if len(numbers) > 2 else ""
-            counts = [int(recognized(some, label).sum()) for some in (before, scores)]
+            counts = [int(recognized(some, wanted).sum()) for some in (before, scores)]
             lines.append(
                 f"| {label} | {name} | {len(numbers)} | {mean:.1f}{bounds}"
-                f" | {counts[0]}, {counts[1]} | {_named(scores, classes, label)} |"
+                f" | {counts[0]}, {counts[1]} | {_named(scores, classes, wanted)} |"
             )
     return lines
 

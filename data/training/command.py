@@ -1,9 +1,11 @@
 """Trains the course's networks: `python -m data.training [NAME ...] [--seed N] [--into FOLDER]`.
 
-`python -m data.training background_check` asks whether backgrounds give the look-alikes away.
+`python -m data.training background_check` asks whether backgrounds give the look-alikes away,
+`python -m data.training schedule_check` whether the tank networks differ by how they were trained.
 """
 
 import argparse
+import json
 import time
 from pathlib import Path
 
@@ -16,12 +18,14 @@ from .fit import fit
 from .generator import GeneratorRecipe, fit_generator, generator_card
 from .head import fit_gap_head
 from .recipes import DECODER_RECIPES, HEAD_RECIPES, MEAN, RECIPES, STD
+from .schedules import schedule_check
 from .segmenter import fit_segmenter, segmenter_card
 
 DATA = Path(__file__).resolve().parents[1]
 INTO = DATA / "classifiers"
 DECODERS = DATA / "decoders"
 BACKGROUND = DATA / "look_alikes" / "background_check.md"
+SCHEDULES = DATA / "tank_yard" / "schedule_check.json"
 
 
 def _training_pictures(recipe):
@@ -128,7 +132,8 @@ def _write_card(classifier, recipe, into, facts, siblings=None):
 
 def main():
     parser = argparse.ArgumentParser("python -m data.training", description=__doc__)
-    known = [*RECIPES, *HEAD_RECIPES, *DECODER_RECIPES, *audit.RECIPES, "background_check"]
+    known = [*RECIPES, *HEAD_RECIPES, *DECODER_RECIPES, *audit.RECIPES]
+    known += ["background_check", "schedule_check"]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--seed", type=int, help="instead of the recipe's own")
     parser.add_argument("--into", type=Path, help="folder for the results, instead of data's own")
@@ -140,6 +145,9 @@ def main():
         if name == "background_check":
             BACKGROUND.write_text(background_check(), encoding="utf-8")
             print(BACKGROUND.read_text(encoding="utf-8"))
+        elif name == "schedule_check":
+            rows = schedule_check(_fitted)
+            SCHEDULES.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         elif name in HEAD_RECIPES:
             print(train_head(name, arguments.into or INTO, arguments.seed))
         elif name in DECODER_RECIPES:

@@ -74,7 +74,7 @@ def _hint(verdict):
 def write_statistics(results: list[Result], out: Path) -> None:
     """Writes statistics.csv and statistics.html."""
     found = statistics_of(results)
-    rows = [
+    rows: list[list] = [
         ["notebook", "exercise", "answers", "passed", "pass_rate", "mean_points", "out_of"]
         + ["mistakes"]
     ]

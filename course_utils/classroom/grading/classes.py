@@ -76,6 +76,9 @@ def read_class(options) -> Class:
     for name in ("late", "submitted"):
         if getattr(options, name) and not deadline:
             raise UsageError(f"--{name} says nothing without a --deadline.")
+    submitted = []
+    if options.submitted and deadline:
+        submitted = read_submitted(options.submitted, deadline)
     masters = read_masters()
     questions = free_text.read_questions(options.questions, masters) if options.questions else []
     marks = _table(options.marks, options.out / "marks.csv")
@@ -91,7 +94,7 @@ def read_class(options) -> Class:
         catalogue=catalogue,
         deadline=deadline,
         rule=Rule.parse(options.late) if options.late else None,
-        submitted=read_submitted(options.submitted, deadline) if options.submitted else [],
+        submitted=submitted,
         roster_path=options.roster or Path(),
         submitted_path=options.submitted or Path(),
     )

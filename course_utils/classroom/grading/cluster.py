@@ -99,7 +99,7 @@ class _Cluster:
         done = set()
         while not done:
             try:
-                done = wait(list(self.running), ALONE, return_when="FIRST_COMPLETED").done
+                done = wait(list(self.running), ALONE, return_when="FIRST_COMPLETED").done  # pyright: ignore[reportAttributeAccessIssue] (no coroutine: the client is not asynchronous)
             except TimeoutError:
                 if not self._threads():
                     done = set(self.running)

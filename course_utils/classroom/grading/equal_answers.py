@@ -54,8 +54,9 @@ def fingerprint(source: str, exercise: str) -> tuple[str, int] | None:
         return None
     nodes = list(ast.walk(tree))
     for node in nodes:
-        if isinstance(getattr(node, "body", None), list):
-            node.body = [line for line in node.body if not _says_nothing(line)]
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            vars(node)["body"] = [line for line in body if not _says_nothing(line)]
     own = {name for node in nodes for name in _given(node)} - {exercise}
     mark = hashlib.sha256()
     statements = 0

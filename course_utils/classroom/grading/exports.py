@@ -28,14 +28,13 @@ CANVAS = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
 
 def write_exports(totals: list[Total], out: Path) -> None:
     """Writes canvas.csv and moodle.csv, with the learners of the roster who handed something in."""
-    known = [total for total in totals if total.member and total.status != MISSING]
+    known = [(t.member, t) for t in totals if t.member and t.status != MISSING]
     out_of = totals[0].out_of if totals else {}
     most = [as_number(points) or "" for points in out_of.values()]
-    canvas = [[*CANVAS, *out_of], ["    Points Possible", "", "", "", "", *most]]
-    has_emails = all(total.member.email for total in known)
-    moodle = [["ID number", *(["Email address"] if has_emails else []), *out_of]]
-    for total in known:
-        member = total.member
+    canvas: list[list] = [[*CANVAS, *out_of], ["    Points Possible", "", "", "", "", *most]]
+    has_emails = all(member.email for member, _ in known)
+    moodle: list[list] = [["ID number", *(["Email address"] if has_emails else []), *out_of]]
+    for member, total in known:
         points = [total.points_in(notebook) for notebook in out_of]
         ids = [member.canvas, member.id, member.login, member.section]
         canvas.append([member.name or member.id, *ids, *points])
@@ -64,8 +63,8 @@ def write_anonymous(results: list[Result], secret: bytes, out: Path) -> None:
     pseudonyms, which says nothing about the learners.
     """
     pseudonym = pseudonyms(secret)
-    scores = [["learner", "notebook", "points", "out_of", "status"]]
-    exercises = [["learner", "notebook", "exercise", "points", "out_of", "verdict"]]
+    scores: list[list] = [["learner", "notebook", "points", "out_of", "status"]]
+    exercises: list[list] = [["learner", "notebook", "exercise", "points", "out_of", "verdict"]]
     named = [(pseudonym(result.learner), result) for result in results if result.counted]
     for name, result in sorted(named, key=lambda pair: (pair[0], pair[1].notebook)):
         points = "" if result.status == GRADER_ERROR else as_number(result.points)

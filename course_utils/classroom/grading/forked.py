@@ -14,9 +14,13 @@ import signal
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 MOST_DELAY = 10
 """A machine that is busy with other things makes the clock's time this many times longer."""
+
+STATUS = Path("/proc/self/statm")
+"""Sizes of this process in pages; the sixth is its data and stack, see proc(5)."""
 
 POLL = 0.1
 """Seconds between looks at a child that says nothing and leaves its pipe to others."""
@@ -56,7 +60,7 @@ class Bounds:
     bytes: int
     """That it may return."""
     memory: int | None = None
-    """Bytes of data; None leaves it as it is."""
+    """Bytes of data that it may add to what the caller has (Linux); None sets no limit."""
 
 
 def run(
@@ -107,7 +111,16 @@ def _limit(bounds):
     if hard == resource.RLIM_INFINITY or seconds + 1 <= hard:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     if bounds.memory is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (bounds.memory, resource.RLIM_INFINITY))
+        most = _bytes_of_data() + bounds.memory
+        resource.setrlimit(resource.RLIMIT_DATA, (most, resource.RLIM_INFINITY))
+
+
+def _bytes_of_data():
+    """What counts as data of this process, all of it from its parent; 0 where nobody tells."""
+    try:
+        return int(STATUS.read_text().split()[5]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def _read(pipe, child, bounds, is_too_much):

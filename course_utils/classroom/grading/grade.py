@@ -10,7 +10,7 @@ import hmac
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -215,7 +215,7 @@ def _make_secret(place):
 # ---------------------------------------------------------------------------- who grades
 
 
-def _graded(run, submissions, jobs, scheduler) -> Iterator[tuple[Task, Result]]:
+def _graded(run, submissions, jobs, scheduler) -> Generator[tuple[Task, Result], None, None]:
     """Each submission's task and result, in any order; few tasks are in memory at a time."""
     if not submissions:
         return

@@ -5,7 +5,7 @@ results, whoever graded them and however often, and writes everything anew. So p
 and deductions for lateness survive every regrading.
 """
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,8 +61,9 @@ class Total:
     def points_in(self, notebook: str) -> float | str:
         """ "" where there is nothing, or nothing that could be graded."""
         result = self.results.get(notebook)
-        known = result is not None and result.status != GRADER_ERROR
-        return as_number(result.points) if known else ""
+        if result is None or result.status == GRADER_ERROR:
+            return ""
+        return as_number(result.points)
 
     @property
     def points(self) -> float | str:
@@ -105,8 +106,9 @@ class Gradebook:
     def __post_init__(self):
         """Times in the roster are read now, so that a wrong one is told before the grading."""
         self._times = {}
-        members = self.roster.members if self.roster and self.deadline else []
-        for member in members:
+        if not (self.roster and self.deadline):
+            return
+        for member in self.roster.members:
             if member.submitted:
                 self._times[member.id, ""] = time_in_table(
                     self.roster_path, member.line, member.submitted, self.deadline
@@ -139,7 +141,7 @@ class Gradebook:
         if self.deadline:
             self._take_times(find)
             for result in results:
-                self._take_lateness(result)
+                self._take_lateness(result, self.deadline)
         if self.roster:
             there = {result.learner for result in results}
             absent = (member.id for member in self.roster.members if member.id not in there)
@@ -166,14 +168,14 @@ class Gradebook:
                 continue
             self._times[learner, notebook] = time
 
-    def _take_lateness(self, result):
+    def _take_lateness(self, result, deadline):
         time = self._times.get((result.learner, result.notebook))
         time = time or self._times.get((result.learner, ""))
         if time is None and result.submitted:
             time = datetime.fromtimestamp(result.submitted, UTC)
-        if time is None or time <= self.deadline:
+        if time is None or time <= deadline:
             return
-        late = time - self.deadline
+        late = time - deadline
         result.late = late.total_seconds()
         lost = self.rule.deduction(result.points, late) if self.rule else 0.0
         result.deduction = lost
@@ -181,7 +183,9 @@ class Gradebook:
         result.notes.append(f"Handed in {in_words(late)} after the deadline.{costs}")
 
     def _totals(self, results):
-        in_course, of_learner, out_of = Counter(), {}, {}
+        in_course: dict[str, float] = defaultdict(float)
+        of_learner: dict[str, list[Result]] = {}
+        out_of: dict[str, float] = {}
         for (notebook, _), points in self.catalogue.items():
             in_course[notebook] += points
         for result in results:
@@ -219,9 +223,7 @@ class Gradebook:
         lines = []
         missing = [t for t in self.totals if t.status == MISSING]
         if missing:
-            names = [
-                f"{t.learner} ({t.member.name})" if t.member.name else t.learner for t in missing
-            ]
+            names = [_named(t) for t in missing]
             lines.append(f"Nothing handed in: {_few(names)}.")
         if self.strangers:
             lines.append(f"Not in the roster: {_few(self.strangers)}.")
@@ -229,6 +231,12 @@ class Gradebook:
         if late:
             lines.append(f"Late: {late} of {len(self.totals)}; see totals.csv.")
         return lines + self.problems
+
+
+def _named(total):
+    """A learner of the roster, with the name if there is one."""
+    name = total.member.name if total.member else ""
+    return f"{total.learner} ({name})" if name else total.learner
 
 
 def _few(names):

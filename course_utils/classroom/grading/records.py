@@ -9,6 +9,7 @@ learner. Fields may be added, with a default; results that were kept before then
 import base64
 import json
 from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 GRADED = "graded"
 NOTHING_TO_GRADE = "nothing to grade"
@@ -160,10 +161,11 @@ class Result:
     def from_json(cls, text: str) -> "Result":
         """What `to_json` wrote; raises ValueError for anything else."""
         data = _read(cls, text)
-        return cls(**data | {"exercises": [Verdict(**entry) for entry in data["exercises"]]})
+        data["exercises"] = [Verdict(**entry) for entry in data["exercises"]]
+        return cls(**data)
 
 
-def _read(cls, text):
+def _read(cls, text) -> dict[str, Any]:
     """The fields of a record; ValueError if they are not those of `cls`."""
     data = json.loads(text)
     known = {entry.name for entry in fields(cls)}

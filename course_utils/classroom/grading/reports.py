@@ -32,8 +32,8 @@ def write_reports(results: list[Result], out: Path) -> None:
     """
     choose(results)
     results.sort(key=lambda r: (r.learner, r.notebook, r.file))
-    scores = [["learner", "notebook", "points", "out_of", "status", "problem", "file"]]
-    exercises = [["learner", "notebook", "exercise", "points", "out_of", "verdict"]]
+    scores: list[list] = [["learner", "notebook", "points", "out_of", "status", "problem", "file"]]
+    exercises: list[list] = [["learner", "notebook", "exercise", "points", "out_of", "verdict"]]
     for r in filter(lambda result: result.counted, results):
         points = "" if r.status == GRADER_ERROR else as_number(r.points)
         scores.append([r.learner, r.notebook, points, r.out_of, r.status, r.problem, r.file])

@@ -207,7 +207,7 @@ class _Slice:
                 entered.add(statement)
                 waiting.append((statement, True))
                 behind = {s for name in statement.needs for s in self._behind(name, statement)}
-                last_first = sorted(behind - entered, key=self.place.get, reverse=True)
+                last_first = sorted(behind - entered, key=self.place.__getitem__, reverse=True)
                 waiting += [(other, False) for other in last_first]
         return done
 

@@ -23,6 +23,8 @@ from course_utils.classroom.grading.text import printable
 from course_utils.classroom.magics import LONGEST as LONGEST_CELL
 from course_utils.classroom.magics import parse, plain_python
 
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
 MOST_CELLS = 2000
 """Of a file; the course's own notebooks have 60."""
 
@@ -56,7 +58,7 @@ class Cell:
     def is_stub(self) -> bool:
         """Whether all functions in it do nothing, or raise NotImplementedError at once."""
         tree = parse(self.code)
-        functions = [node for node in (tree.body if tree else []) if _is_function(node)]
+        functions = [node for node in (tree.body if tree else []) if isinstance(node, FUNCTIONS)]
         return bool(functions) and all(_is_empty(node) for node in functions)
 
 
@@ -119,7 +121,7 @@ class Master:
     @cached_property
     def answers(self) -> dict[str, int]:
         """{exercise: the number of the cell for its answer}."""
-        return {answer_in(cell): n for n, cell in enumerate(self.cells) if answer_in(cell)}
+        return {name: n for n, cell in enumerate(self.cells) if (name := answer_in(cell))}
 
 
 def read_masters() -> dict[str, Master]:
@@ -210,11 +212,7 @@ def _marks(cell) -> Iterator[tuple[str, str]]:
 def _functions(cell):
     """The names of the functions that a cell defines at its top level."""
     tree = parse(cell.code) if "def " in cell.code else None
-    return [node.name for node in tree.body if _is_function(node)] if tree else []
-
-
-def _is_function(node):
-    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    return [node.name for node in tree.body if isinstance(node, FUNCTIONS)] if tree else []
 
 
 def _is_empty(function):

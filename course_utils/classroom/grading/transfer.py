@@ -10,6 +10,7 @@ import json
 import math
 import re
 from dataclasses import MISSING, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -152,7 +153,7 @@ class _Reader:
         if entry.keys() != known.keys():
             raise ValueError("other fields than an outcome has")
         raised = None if entry["raised"] is None else _read_raised(entry["raised"])
-        read = {name: self.value(entry[name]) for name in known if name != "raised"}
+        read: dict[str, Any] = {name: self.value(entry[name]) for name in known if name != "raised"}
         for name, value in read.items():
             if not _is_of_kind(known[name], value):
                 raise ValueError("a field of another kind")

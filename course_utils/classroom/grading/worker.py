@@ -37,7 +37,7 @@ CPU_SECONDS = 240
 """For reading a submission and judging its results, beside the time of one exercise."""
 
 MEMORY = 6_000_000_000
-"""Bytes of data, for the same."""
+"""Bytes of data more than a worker has, for the same."""
 
 LARGEST_RESULT = 50_000_000
 """Bytes of a result; with all its pictures it has a few hundred thousand."""

@@ -51,21 +51,26 @@ class _Worker:
             stderr=subprocess.PIPE,
             env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},
         )
-        self.frames = Frames(self.process.stdout.fileno())
+        assert self.process.stdin and self.process.stdout and self.process.stderr  # all are pipes
+        self.tasks = self.process.stdin
+        self.results = self.process.stdout
+        self.frames = Frames(self.results.fileno())
         self.words = b"it said nothing"
-        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.listener = threading.Thread(
+            target=self._listen, args=[self.process.stderr], daemon=True
+        )
         self.listener.start()
 
-    def _listen(self):
+    def _listen(self, stderr):
         """Keeps the last line of what it says besides its results."""
-        for line in self.process.stderr:
+        for line in stderr:
             self.words = line.strip() or self.words
 
     def ask(self, task):
         """The result for a task; raises OSError or ValueError if the worker itself breaks."""
         with contextlib.suppress(BrokenPipeError):  # then it has ended, and has said why
-            self.process.stdin.write(frame(b"", task.to_json().encode()))
-            self.process.stdin.flush()
+            self.tasks.write(frame(b"", task.to_json().encode()))
+            self.tasks.flush()
         answer = self.frames.read()
         if answer is None:
             self.listener.join(PATIENCE)
@@ -74,13 +79,13 @@ class _Worker:
 
     def end(self):
         with contextlib.suppress(OSError):
-            self.process.stdin.close()  # it ends when there are no more tasks
+            self.tasks.close()  # it ends when there are no more tasks
         try:
             self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.process.stdout.close()
+        self.results.close()
 
 
 _idle: list[_Worker] = []

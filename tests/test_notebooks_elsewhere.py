@@ -2,8 +2,11 @@
 
 The weights are made on the spot and lie where torchvision looks for them. The accelerator is the
 pretended one, as strict as a GPU about tensors on the wrong device; an old torch has only the CPU.
+Each notebook has a process of its own, and no kernel, which would take most of the time.
 """
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,16 +14,18 @@ from pathlib import Path
 import imagenet_weights
 import pretend_device
 import pytest
-from waiting import HANG
+import run_notebook
 
-from course_utils.classroom import find_notebooks
-from course_utils.classroom.run import execute
-
-STARTUP = """
-import sys
-sys.path.insert(0, {folder!r})
-import pretend_device
-pretend_device.register()
+RUN = """
+import json, os, sys
+from pathlib import Path
+if os.environ["COURSE_DEVICE"] == "pretend":
+    import pretend_device
+    pretend_device.register()
+for startup in Path(os.environ["IPYTHONDIR"]).glob("profile_default/startup/*.py"):
+    exec(startup.read_text())  # as a kernel does
+import run_notebook
+run_notebook.run(Path(sys.argv[1]), {}, json.loads(sys.argv[2]))
 """
 
 COURSE = [sys.executable, "-m", "course_utils.classroom.command"]
@@ -42,7 +47,7 @@ def is_laborious(notebook):
 
 def in_good_order():
     """Each notebook as a group of its own, which any process may run."""
-    paths = sorted(find_notebooks(), key=is_laborious, reverse=True)
+    paths = sorted(run_notebook.NOTEBOOKS, key=is_laborious, reverse=True)
     return [pytest.param(p, id=p.stem, marks=pytest.mark.xdist_group(p.stem)) for p in paths]
 
 
@@ -52,24 +57,21 @@ def environment(tmp_path_factory):
     folder = tmp_path_factory.mktemp("elsewhere")
     for name in {NETWORK, LIGHT_NETWORK}:
         environment = imagenet_weights.environment(name, folder, SIZE)
-    if pretend_device.AVAILABLE:
-        text = STARTUP.format(folder=str(Path(__file__).parent))
-        startup = folder / "ipython" / "profile_default" / "startup" / "device.py"
-        startup.write_text(text, encoding="utf-8")
-        environment["COURSE_DEVICE"] = "pretend"
-    return environment | {"JUPYTER_PREFER_ENV_PATH": "1", "COURSE_STRICT": "1"}
+    here = Path(__file__).parent
+    paths = os.pathsep.join(map(str, (here, here.parent)))
+    return environment | {"COURSE_STRICT": "1", "PYTHONPATH": paths}
 
 
 @pytest.mark.parametrize("notebook", in_good_order())
-def test_it_runs_to_its_end(notebook, environment, tmp_path, monkeypatch):
-    """What `course run -p QUICK True` does, in this process."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    if "occlusion" in notebook.stem:  # pretending takes minutes; on_the_pretended_device has it
-        monkeypatch.setenv("COURSE_DEVICE", "cpu")
+def test_it_runs_to_its_end(notebook, environment):
+    # Pretending takes minutes with occlusion; on_the_pretended_device has it.
+    pretends = pretend_device.AVAILABLE and "occlusion" not in notebook.stem
+    environment = environment | {"COURSE_DEVICE": "pretend" if pretends else "cpu"}
     network = LIGHT_NETWORK if is_laborious(notebook) else NETWORK
     parameters = {"CLASSIFIER": f"imagenet:{network}", "PICTURE": "chelsea", "QUICK": True}
-    assert execute(notebook, parameters, tmp_path, HANG).failure == ""
+    command = [sys.executable, "-c", RUN, str(notebook), json.dumps(parameters)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_without_weights_and_network_the_run_names_what_is_missing(tmp_path):

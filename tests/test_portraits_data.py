@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from course_utils import imagenet, pictures
+from course_utils import pictures
 from course_utils.classifiers import load
 from course_utils.parts import PORTRAIT_PARTS
+from data.rendering import portraits_report
 
 DATASHEET = Path(__file__).resolve().parents[1] / "data" / "README.md"
 EXTRAS = {"submarine": {"with_fluke"}, "zebra": {"with_trunk"}}
@@ -113,15 +114,21 @@ def test_other_pictures_have_no_variants():
         pictures.load_removable_masks(entry)
 
 
-def test_the_network_recognizes_as_many_as_the_datasheet_says(test_set):
+@pytest.mark.parametrize(
+    ("network", "heading"),
+    [("imagenet", "### Who recognizes them"), ("look_alikes", "### The course's own network")],
+)
+def test_a_network_recognizes_as_many_as_the_datasheet_says(test_set, network, heading):
     """Within one picture, for single scores are close to each other on another processor."""
-    classifier = load("imagenet")
-    table = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \| (\d+) \|", DATASHEET.read_text(), re.M)
+    classifier = load(network)
+    text = DATASHEET.read_text().partition(heading)[2].partition("\n### ")[0]
+    table = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \| (\d+) \|", text, re.M)
     stated = {label: [int(n) for n in numbers] for label, *numbers in table}
     for label in PORTRAIT_PARTS:
         images, _ = test_set.filter(label=label).stack()
         best = classifier.scores(images).topk(5, dim=1).indices
-        hits = torch.isin(best, torch.tensor(imagenet.indices_of(label)))
+        wanted = portraits_report.indices_of(label, classifier.classes)
+        hits = torch.isin(best, torch.tensor(wanted))
         scenes, first, fifth = stated[label]
         assert scenes == len(images)
         assert abs(int(hits[:, 0].sum()) - first) <= 1, label

@@ -1,5 +1,6 @@
 """Checks of notebook 13, a real network, and the articles' stories on trial."""
 
+import itertools
 import math
 
 import torch
@@ -203,7 +204,10 @@ def _logits(winners, classes):
 
 
 def _scene_kinds(random, target, rival, other):
-    """For every scene the class before and after, in random order: two lists."""
+    """For every scene the class before and after, in random order: two lists.
+
+    Scenes of one kind take turns with a thing's classes, so that each class occurs.
+    """
     pick = {
         "stays": (target, target),
         "turns": (target, rival),
@@ -212,9 +216,9 @@ def _scene_kinds(random, target, rival, other):
         "rival_later": (other, rival),
         "other": (other, target),
     }
-    pairs = [pick[case] for case in CASES]
-    before, after = zip(*[pairs[number] for number in random.permutation(len(pairs))])
-    return [[int(random.choice(classes)) for classes in sides] for sides in (before, after)]
+    turns = {case: [itertools.cycle(side) for side in sides] for case, sides in pick.items()}
+    pairs = [[next(turn) for turn in turns[case]] for case in CASES]
+    return zip(*[pairs[number] for number in random.permutation(len(pairs))])
 
 
 GROUPS = (([3], [0], [1, 2, 4]), ([4, 1, 2], [6], [0, 3, 5]), ([0], [2, 5], [1, 3]))
@@ -224,8 +228,8 @@ GROUPS = (([3], [0], [1, 2, 4]), ([4, 1, 2], [6], [0, 3, 5]), ([0], [2, 5], [1, 
 def _scenes_before_and_after(random):
     calls = []
     for target, rival, other in GROUPS:
-        winners = _scene_kinds(random, target, rival, other)
-        before, after = (_logits(side, 7) for side in winners)
+        sides = _scene_kinds(random, target, rival, other)
+        before, after = (_logits(side, 7) for side in sides)
         calls.append((before, after, target, rival))
     nobody = _logits([1, 4, 2], 7), _logits([0, 3, 2], 7), [3], [0]
     return [*calls, nobody]
@@ -507,12 +511,14 @@ def _stories(random):
     names = (("without_crown", "without_tips"), ("with_trunk", "elsewhere"))
     for pair, groups in zip(names, GROUPS[1:]):
         classes = dict(zip(("target", "rival", "other"), groups))
+        turns = {kind: itertools.cycle(numbers) for kind, numbers in classes.items()}
         scenes = []
-        for case in random.permutation(STORY_CASES.strip().split(",")):
+        for case in STORY_CASES.strip().split(","):
             kinds = zip(("whole", *pair), case.split())
-            kept = {name: int(random.choice(classes[kind])) for name, kind in kinds if kind != "-"}
+            kept = {name: next(turns[kind]) for name, kind in kinds if kind != "-"}
             logits = _logits(list(kept.values()), 12)
             scenes.append(dict(zip(kept, logits.reshape(-1, 3, 2, 2))))
+        scenes = [scenes[number] for number in random.permutation(len(scenes))]
         calls.append((ASK, scenes, *pair, classes["target"], classes["rival"]))
     ask, scenes, change, control, *classes = calls[0]
     lacking = [{name: s[name] for name in s if name != control} for s in scenes]

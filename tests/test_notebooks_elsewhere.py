@@ -37,7 +37,7 @@ NETWORK = "resnet18"
 LIGHT_NETWORK = "mnasnet0_5"
 """With batch norm and residuals too, at a quarter of the work."""
 
-LABORIOUS = ("occlusion", "saliency", "gradients", "ascent", "shapley")
+LABORIOUS = ("occlusion", "saliency", "gradients", "ascent", "real_network", "shapley")
 """Parts of the names of notebooks that ask a network thousands of times; they begin first."""
 
 

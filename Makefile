@@ -5,6 +5,7 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+JUPYTER := course_utils/classroom/jupyterlab
 
 # Tests and notebooks run JOBS at a time, so each gets one thread.
 # COURSE_STRICT makes a check raise where its answer is wrong.
@@ -21,7 +22,7 @@ OTHER_PROCESSOR := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=AVX2
 # What `make check` leaves to `make test`: whole notebooks, browsers, sandboxes, renders, training.
 LONG := audit class_reports classroom devices exercises explain feature_visualization gradebook \
   grading grading_% guide imagenet imagenet_techniques jupyterlab learn look_alikes_data mutants \
-  notebooks_elsewhere odd_answers pages rendering_% tank_yard_data timm_networks torchvision \
+  notebooks_elsewhere odd_answers pages rendering_% site tank_yard_data timm_networks torchvision \
   training widgets zoo
 QUICK_TESTS = $(filter-out $(LONG:%=tests/test_%.py),$(wildcard tests/test_*.py))
 NOTEBOOK ?= 02
@@ -85,4 +86,5 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check $$quiet -r requirements.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet \
 	  --no-deps --no-build-isolation --editable .
+	@cp $(JUPYTER)/jupyter_nbconvert_config.py $(VENV)/etc/jupyter/
 	@touch $@

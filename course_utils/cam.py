@@ -6,6 +6,9 @@
     box = box_from_map(heatmap, threshold=0.4)        # (top, left, bottom, right)
     iou(box, box_of_mask(mask))                       # how well two boxes agree
 
+Three relatives of Grad-CAM use the same gradient in other ways: `hires_cam`,
+`grad_cam_plus_plus` and `layer_cam`.
+
 Maps have the size of the layer's own feature map, one value for each of its cells. `upsample`
 makes them as large as the picture without moving anything.
 """
@@ -17,7 +20,17 @@ from torch.nn import functional
 from course_utils._networks import Ready, class_indices, feature_maps, looks_inside, outputs_of
 from course_utils.boxes import box_from_map, box_of_mask, iou
 
-__all__ = ["box_from_map", "box_of_mask", "cam", "grad_cam", "iou", "upsample"]
+__all__ = [
+    "box_from_map",
+    "box_of_mask",
+    "cam",
+    "grad_cam",
+    "grad_cam_plus_plus",
+    "hires_cam",
+    "iou",
+    "layer_cam",
+    "upsample",
+]
 
 # ---------------------------------------------------------------------------- maps
 
@@ -71,6 +84,74 @@ def grad_cam(
     Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
     Localization", ICCV 2017, equations 1 and 2.
     """
+    activation, gradient = _activation_and_gradient(model, layer, x, target)
+    weights = gradient.mean(dim=(2, 3))
+    heatmaps = torch.einsum("nk,nkhw->nhw", weights, activation)
+    return heatmaps.relu() if relu else heatmaps
+
+
+@looks_inside
+def hires_cam(model: nn.Module, layer: nn.Module, x: Tensor, target: int | Tensor) -> Tensor:
+    """HiResCAM maps, M(i, j) = sum over k of A[k, i, j] times its own gradient  ->  (N, h, w).
+
+    layer, target: as `grad_cam` takes them
+
+    Nothing is averaged, and the maps are signed. Where only a linear layer follows, flattened or
+    behind an average, the sum of a map plus that layer's bias is the score. Behind global average
+    pooling the gradient is the same in all positions, and this is Grad-CAM before its ReLU.
+
+    Draelos and Carin, "Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional
+    neural networks", arXiv:2011.08891, 2020.
+    """
+    activation, gradient = _activation_and_gradient(model, layer, x, target)
+    return (gradient * activation).sum(dim=1)
+
+
+@looks_inside
+def grad_cam_plus_plus(
+    model: nn.Module, layer: nn.Module, x: Tensor, target: int | Tensor
+) -> Tensor:
+    """Grad-CAM++ maps, without negative values  ->  (N, h, w).
+
+    layer, target: as `grad_cam` takes them. The layer should be one behind a ReLU, as in the paper:
+                   with negative feature maps the weights below may divide by zero.
+
+    A channel's weight is the sum over positions of alpha times the positive part of the gradient g,
+
+        alpha(i, j) = g(i, j)^2 / (2 g(i, j)^2 + sum over a, b of A(a, b) g(i, j)^3)
+
+    so that small regions count as much as large ones. The paper derives alpha from the second and
+    third derivatives of exp(score), for networks of ReLUs. Its weights also hold the factor
+    exp(score), the same for the whole map, which is left out here.
+
+    Chattopadhay, Sarkar, Howlader and Balasubramanian, "Grad-CAM++: Generalized Gradient-based
+    Visual Explanations for Deep Convolutional Networks", WACV 2018 (arXiv:1710.11063).
+    """
+    activation, gradient = _activation_and_gradient(model, layer, x, target)
+    rising = gradient.relu()
+    total = activation.sum(dim=(2, 3), keepdim=True)
+    weights = (rising / (2 + total * rising)).sum(dim=(2, 3))  # alpha g, shortened by g^2
+    return torch.einsum("nk,nkhw->nhw", weights, activation).relu()
+
+
+@looks_inside
+def layer_cam(model: nn.Module, layer: nn.Module, x: Tensor, target: int | Tensor) -> Tensor:
+    """LayerCAM maps, without negative values  ->  (N, h, w).
+
+    layer, target: as `grad_cam` takes them
+
+    Each position of each channel has a weight of its own, the positive part of its gradient. The
+    paper also brightens the maps of shallow layers by a tanh, for display; these are as they are.
+
+    Jiang, Zhang, Hou, Cheng and Wei, "LayerCAM: Exploring Hierarchical Class Activation Maps for
+    Localization", IEEE Transactions on Image Processing 30, 2021.
+    """
+    activation, gradient = _activation_and_gradient(model, layer, x, target)
+    return (gradient.relu() * activation).sum(dim=1).relu()
+
+
+def _activation_and_gradient(model, layer, x, target):
+    """A layer's feature maps and the score's gradient with respect to them, both (N, K, h, w)."""
     activations = []
 
     def start_here(output):
@@ -91,9 +172,7 @@ def grad_cam(
     if not used:
         raise ValueError("The scores don't depend on this layer, so it has no Grad-CAM.")
     gradient, activation = used[-1]
-    weights = gradient.mean(dim=(2, 3))
-    heatmaps = torch.einsum("nk,nkhw->nhw", weights, activation.detach())
-    return heatmaps.relu() if relu else heatmaps
+    return activation.detach(), gradient
 
 
 # ---------------------------------------------------------------------------- from map to picture

@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 from course_utils.classroom.curriculum import DIFFICULTIES, Chapter, chapters
+from course_utils.classroom.elsewhere import colab_link, repository
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = (ROOT / "README.md", ROOT / "docs" / "teaching.md")
@@ -43,12 +44,17 @@ def table(course: list[Chapter], prefix: str) -> str:
 
 
 def overview(course: list[Chapter]) -> str:
-    """A row for each chapter, with what one finds out."""
+    """A row for each chapter, with what one finds out, and a link to Colab once there is one."""
+    address = repository()
     rows = ["| | | what you find out | minutes |", "|--:|---|---|--:|"]
+    if address:
+        rows = [rows[0] + " |", rows[1] + "---|"]
     for chapter in course:
         link = f"[{chapter.title}](notebooks/{chapter.path.name})"
         found = FOUND[chapter.path.stem.split("_", 1)[1]]
-        rows.append(f"| {chapter.number} | {link} | {found} | {chapter.minutes} |")
+        row = f"| {chapter.number} | {link} | {found} | {chapter.minutes} |"
+        colab = f" [Colab]({colab_link(address, chapter.path.stem)}) |" if address else ""
+        rows.append(row + colab)
     return "\n".join(rows)
 
 

@@ -37,8 +37,7 @@ class Browser:
             raise
         for domain in ("Page", "Runtime", "Network"):
             self.call(f"{domain}.enable")
-        screen = {"width": 1280, "height": 720, "deviceScaleFactor": 1, "mobile": False}
-        self.call("Emulation.setDeviceMetricsOverride", **screen)
+        self.screen(1280, 720)
         return self
 
     def __exit__(self, *_error):
@@ -63,6 +62,11 @@ class Browser:
                 if "error" in message:
                     raise RuntimeError(message["error"]["message"])
                 return message["result"]
+
+    def screen(self, width, height):
+        """Makes the screen as large; one as narrow as a phone's behaves like a phone's."""
+        options = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.call("Emulation.setDeviceMetricsOverride", **options)
 
     def open(self, address, ready="document.readyState == 'complete'"):
         """Opens a page, and waits until the expression `ready` is true there."""

@@ -142,6 +142,9 @@ def layer_maps(network, x):
     background = network.preprocess(torch.rand(4, 3, 128, 128, generator=seeded()))
     yield activations.record(network.model, {"relu4": layer}, x)["relu4"]
     yield cam.grad_cam(network.model, layer, x, 3)
+    yield cam.hires_cam(network.model, layer, x, 3)
+    yield cam.grad_cam_plus_plus(network.model, layer, x, 3)
+    yield cam.layer_cam(network.model, layer, x, 3)
     yield gradients.expected_gradients(network.model, x, 3, background, 8, layer=layer)
     yield deconvolution.deconvnet(network.model.features, layer, x, 5)
     yield torch.tensor(activations.box_by_gradient(network.model, layer, 7, 7, x)).float()

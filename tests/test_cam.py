@@ -2,11 +2,21 @@
 
 import pytest
 import torch
-from captum.attr import LayerGradCam
+from captum.attr import LayerGradCam, LayerGradientXActivation
 from skimage import measure
 from torch import nn
 
-from course_utils.cam import box_from_map, box_of_mask, cam, grad_cam, iou, upsample
+from course_utils.cam import (
+    box_from_map,
+    box_of_mask,
+    cam,
+    grad_cam,
+    grad_cam_plus_plus,
+    hires_cam,
+    iou,
+    layer_cam,
+    upsample,
+)
 from course_utils.classifiers import PlainNet
 
 
@@ -154,6 +164,145 @@ def test_grad_cam_of_residual_blocks_with_in_place_relus_is_captums():
             module.inplace = False
     expected = LayerGradCam(model, model[1].conv1).attribute(x, target=1)
     assert torch.allclose(maps_before_relu, expected[:, 0], atol=1e-6)
+
+
+# ---------------------------------------------------------------------------- its relatives
+
+RELATIVES = (hires_cam, grad_cam_plus_plus, layer_cam)
+
+
+class TwoCells(nn.Module):
+    """Its feature maps are the first two channels of a picture; a linear layer weighs all cells."""
+
+    def __init__(self, *weights):
+        super().__init__()
+        self.maps = nn.Identity()
+        self.register_buffer("weights", torch.tensor(weights))
+
+    def forward(self, x):
+        score = (self.maps(x[:, :2]) * self.weights).sum((1, 2, 3))
+        return torch.stack([-score, score], dim=1)
+
+
+@pytest.fixture
+def by_hand():
+    """A network of two channels and 1 x 2 cells, and a picture of these features:
+
+    channel 0: A = 1, 3 with the gradients 2, -1;  channel 1: A = 2, 0 with the gradients 0.5, 1
+    """
+    picture = torch.tensor([[[1.0, 3.0]], [[2.0, 0.0]], [[9.0, 9.0]]])
+    return TwoCells([[2.0, -1.0]], [[0.5, 1.0]]), picture[None]
+
+
+def test_the_relatives_of_grad_cam_by_hand(by_hand):
+    model, x = by_hand
+    # Channel weights: (2 - 1) / 2 = 0.5 and (0.5 + 1) / 2 = 0.75.
+    expected = [[0.5 * 1 + 0.75 * 2, 0.5 * 3 + 0.75 * 0]]
+    assert torch.allclose(grad_cam(model, model.maps, x, 1)[0], torch.tensor(expected))
+    # Each cell times its own gradient: what speaks against the class stays negative.
+    expected = [[2 * 1 + 0.5 * 2, -1 * 3 + 1 * 0]]
+    assert torch.allclose(hires_cam(model, model.maps, x, 1)[0], torch.tensor(expected))
+    assert torch.allclose(hires_cam(model, model.maps, x, 0)[0], -torch.tensor(expected))
+    # The same without the negative gradient.
+    expected = [[2 * 1 + 0.5 * 2, 0 * 3 + 1 * 0]]
+    assert torch.allclose(layer_cam(model, model.maps, x, 1)[0], torch.tensor(expected).float())
+    # alpha = g^2 / (2 g^2 + sum(A) g^3), with sum(A) = 4 and 2; where g is negative, its ReLU is 0.
+    first = 4 / (2 * 4 + 4 * 8) * 2
+    second = 0.25 / (2 * 0.25 + 2 * 0.125) * 0.5 + 1 / (2 * 1 + 2 * 1) * 1
+    expected = [[first * 1 + second * 2, first * 3 + second * 0]]
+    found = grad_cam_plus_plus(model, model.maps, x, 1)[0]
+    assert torch.allclose(found, torch.tensor(expected))
+
+
+def test_where_all_gradients_are_zero_so_are_the_maps():
+    model, x = TwoCells([[0.0, 0.0]], [[0.0, 0.0]]), torch.rand(2, 3, 1, 2)
+    for technique in RELATIVES:
+        assert torch.equal(technique(model, model.maps, x, 1), torch.zeros(2, 1, 2))
+
+
+def cut(model, name, x, target):
+    """A layer's feature maps of one picture, and a function from these to the class's score."""
+    place = list(dict(model.features.named_children())).index(name) + 1
+    rest = nn.Sequential(*model.features[place:], model.to_vector, model.head)
+    return model.features[:place](x).detach(), lambda maps: rest(maps)[0, target]
+
+
+@pytest.mark.parametrize("name", ["relu4", "pool3", "relu6"])
+def test_grad_cam_plus_plus_is_the_papers_for_exp_of_the_score(model, x, name):
+    """Weights and alpha as the paper defines them, each derivative by autograd, cell by cell."""
+    model.double()
+    picture = x[:1].double()
+    for target in range(3):
+        maps, score = cut(model, name, picture, target)
+        weights = torch.zeros(maps.shape[1], dtype=torch.float64)
+        for k in range(maps.shape[1]):
+            for i in range(maps.shape[2]):
+                for j in range(maps.shape[3]):
+                    value = maps[0, k, i, j].clone().requires_grad_()
+                    changed = maps.clone()
+                    changed[0, k, i, j] = value
+                    y = score(changed).exp()
+                    (once,) = torch.autograd.grad(y, value, create_graph=True)
+                    (twice,) = torch.autograd.grad(once, value, create_graph=True)
+                    (thrice,) = torch.autograd.grad(twice, value)
+                    if once > 0:
+                        alpha = twice / (2 * twice + maps[0, k].sum() * thrice)
+                        weights[k] += (alpha * once).item()
+        expected = torch.einsum("k,khw->hw", weights, maps[0]).relu() / score(maps).exp()
+        found = grad_cam_plus_plus(model, model.features.get_submodule(name), picture, target)[0]
+        assert found.max() > 1e-3 and torch.allclose(found, expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["relu1", "conv4", "pool3", "relu6"])
+def test_hires_cam_and_layer_cam_are_sums_of_captums_gradient_and_activation(model, x, name):
+    layer = model.named_layers()[name]
+    captums = LayerGradientXActivation(model, layer)
+    for target in range(5):
+        theirs = captums.attribute(x, target=target)
+        found = hires_cam(model, layer, x, target)
+        assert torch.allclose(found, theirs.sum(1), rtol=1e-4, atol=1e-5)
+        if name != "conv4":  # behind a ReLU the product has the sign of the gradient
+            expected = theirs.relu().sum(1)
+            assert torch.allclose(
+                layer_cam(model, layer, x, target), expected, rtol=1e-4, atol=1e-5
+            )
+
+
+@pytest.mark.parametrize("name", ["conv4", "relu6"])
+def test_layer_cam_is_the_papers_one_cell_at_a_time(model, x, name):
+    """Weights relu(g), then the sum over the channels of weight times A, then a ReLU."""
+    maps, score = cut(model, name, x[:1], 2)
+    maps.requires_grad_()
+    (gradient,) = torch.autograd.grad(score(maps), maps)
+    found = layer_cam(model, model.named_layers()[name], x[:1], 2)[0]
+    for i in range(maps.shape[2]):
+        for j in range(maps.shape[3]):
+            channels = zip(gradient[0, :, i, j].tolist(), maps[0, :, i, j].tolist())
+            total = sum(max(slope, 0) * value for slope, value in channels)
+            assert found[i, j].item() == pytest.approx(max(total, 0), rel=1e-4, abs=1e-6)
+
+
+def test_a_hires_cam_adds_up_to_the_score_where_a_linear_layer_follows(model, x):
+    for target in range(5):
+        total = hires_cam(model, model.features.relu6, x, target).sum((1, 2))
+        assert torch.allclose(total + model.head.bias[target], model(x)[:, target], atol=1e-5)
+
+
+def test_on_a_gap_network_hires_cam_is_grad_cam_before_its_relu(gap, x):
+    layer = gap.features.relu6
+    for target in range(5):
+        expected = grad_cam(gap, layer, x, target, relu=False)
+        assert torch.allclose(hires_cam(gap, layer, x, target), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("technique", RELATIVES)
+def test_each_picture_may_have_its_own_target_in_the_relatives_too(model, x, technique):
+    layer, targets = model.features.relu4, torch.tensor([4, 0, 2])
+    together = technique(model, layer, x, targets)
+    assert together.shape == (3, 8, 8) and not together.requires_grad
+    for index, target in enumerate(targets.tolist()):
+        alone = technique(model, layer, x[index : index + 1], target)
+        assert torch.allclose(together[index], alone[0], atol=1e-6)
 
 
 # ---------------------------------------------------------------------------- what it leaves behind

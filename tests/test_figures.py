@@ -1,5 +1,9 @@
 """Figures: shapes, titles, and descriptions that reach the HTML export."""
 
+import os
+import subprocess
+import sys
+
 import matplotlib
 import numpy as np
 import pytest
@@ -10,6 +14,7 @@ matplotlib.use("Agg")
 import nbformat
 
 from course_utils import figures
+from course_utils.classroom import ROOT
 from course_utils.classroom.run import _write_html
 
 
@@ -66,4 +71,25 @@ def test_the_html_export_keeps_the_description(tmp_path, kind):
     _write_html(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "cat.html")
     page = (tmp_path / "cat.html").read_text(encoding="utf-8")
     assert 'A "grey" cat.' in page
+    assert "No description has been provided" not in page
+
+
+def described_notebook(folder):
+    output = nbformat.v4.new_output(
+        "display_data", {"image/png": "AAAA"}, metadata={"image/png": {"alt": "A grey cat."}}
+    )
+    cell = nbformat.v4.new_code_cell("show()", outputs=[output], execution_count=1)
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "cat.ipynb")
+
+
+@pytest.mark.parametrize("options", [[], ["--template", "classic"]], ids=["default", "classic"])
+def test_nbconvert_itself_keeps_the_description(options, tmp_path):
+    """By the settings that `make` installs; classic is what nbgrader uses."""
+    described_notebook(tmp_path)
+    settings = {"JUPYTER_CONFIG_PATH": str(ROOT / "course_utils" / "classroom" / "jupyterlab")}
+    settings["PYTHONPATH"] = str(ROOT)
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", "cat.ipynb", *options]
+    subprocess.run(command, cwd=tmp_path, env=os.environ | settings, check=True)
+    page = (tmp_path / "cat.html").read_text(encoding="utf-8")
+    assert 'alt="A grey cat."' in page
     assert "No description has been provided" not in page

@@ -143,6 +143,11 @@ def test_links_in_the_documents_lead_somewhere():
                 assert found.exists(), f"{document.name} links to {target}"
 
 
+def test_make_installs_settings_that_exist():
+    (name,) = re.findall(r"cp \$\(JUPYTER\)/(\S+) ", (ROOT / "Makefile").read_text())
+    assert (PACKAGE / "classroom" / "jupyterlab" / name).is_file()
+
+
 def test_the_files_for_other_platforms_can_be_read():
     container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
     assert "make .venv/.ready" in container["postCreateCommand"]

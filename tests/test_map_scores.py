@@ -237,3 +237,29 @@ def test_randomizing_goes_from_the_last_layer_down_and_spares_the_network():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     with pytest.raises(ValueError, match=r"'features.relu1' has no weights"):
         list(scores.randomized(model, ["features.relu1"]))
+
+
+def test_quantus_gives_the_same_scores():
+    """Where it happens to be installed: it would bring OpenCV, pandas and scikit-learn along.
+
+    Hedström et al., "Quantus: An Explainable AI Toolkit for Responsible Evaluation of Neural
+    Network Explanations and Beyond", JMLR 2023. Version 0.6.0 gave the same within 1e-7.
+    """
+    quantus = pytest.importorskip("quantus")
+    maps = torch.stack([scores.random_map(12, 17, seed) for seed in range(5)])
+    case = {
+        "model": None,
+        "x_batch": np.zeros((5, 3, 12, 17), np.float32),
+        "y_batch": np.zeros(5, int),
+        "a_batch": maps.numpy()[:, None],
+        "s_batch": np.broadcast_to(MASK.numpy(), (5, 1, 12, 17)),
+    }
+    pairs = (
+        (quantus.PointingGame, scores.pointing_game),
+        (quantus.RelevanceMassAccuracy, scores.relevance_mass),
+        (quantus.RelevanceRankAccuracy, scores.relevance_rank),
+    )
+    for metric, score in pairs:
+        theirs = metric(abs=False, normalise=False, disable_warnings=True)(**case)
+        ours = [score(heatmap, MASK) for heatmap in maps]
+        assert np.asarray(theirs, float) == pytest.approx(ours, abs=1e-6), metric.__name__

@@ -1,9 +1,8 @@
-"""Pages, site and slides: complete, without requests, and in a browser as they should be."""
+"""Pages and slides: complete, without requests, and in a browser as they should be."""
 
 import base64
 import hashlib
 import io
-import json
 import re
 import tarfile
 
@@ -14,7 +13,6 @@ from browser import Browser, needs_browser
 from course_utils.classroom import UsageError, find_notebooks, slides
 from course_utils.classroom.command import main
 from course_utils.classroom.export import to_html
-from course_utils.classroom.site import build_site
 
 PIXEL = base64.b64encode(b"no real picture").decode()
 
@@ -71,75 +69,19 @@ def test_answers_are_folded():
     assert page.count("<summary>One right answer</summary>") == 1
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    return build_site(tmp_path_factory.mktemp("site"))
-
-
 @pytest.mark.parametrize("path", find_notebooks(), ids=lambda path: path.stem)
-def test_every_notebook_of_the_course_becomes_a_page_without_requests(path, site):
-    page = (site.parent / f"{path.stem}.html").read_text()
+def test_every_notebook_of_the_course_becomes_a_page_without_requests(path):
+    page = to_html(nbformat.read(path, as_version=4), path.stem)
     assert outside(page) == []
     assert all(alt.strip() for alt in re.findall(r'<img[^>]*alt="([^"]*)"', page))
     assert page.count("<img") == len(re.findall(r"<img[^>]*alt=", page)) > 3
     assert not re.search(r"\$[^$<>]*\\[a-z]+[^$<>]*\$", page), "a formula was not converted"
 
 
-# ---------------------------------------------------------------------------- the site
-
-
-def test_the_site_links_every_notebook_to_its_neighbours(site):
-    names = [path.stem for path in find_notebooks()]
-    home = site.read_text()
-    for place, name in enumerate(names):
-        assert f'href="{name}.html"' in home
-        page = (site.parent / f"{name}.html").read_text()
-        assert 'href="index.html"' in page
-        for step, relation in ((-1, "prev"), (1, "next")):
-            other = place + step
-            expected = 0 <= other < len(names)
-            assert (f'rel="{relation}"' in page) == expected
-            assert not expected or f'href="{names[other]}.html"' in page
-
-
-def test_the_sites_index_leads_to_headings_that_exist(site):
-    home = site.read_text()
-    found = re.search(r'<script id="index" type="application/json">(.*?)</script>', home, re.S)
-    entries = json.loads(found[1])
-    assert len(entries) > 100
-    pages = {path.name: path.read_text() for path in site.parent.glob("*.html")}
-    for entry in entries:
-        page, _, anchor = entry["link"].partition("#")
-        assert anchor and f'id="{anchor}"' in pages[page], entry["link"]
-
-
-def test_a_site_of_notebooks_that_never_ran_is_refused(tmp_path):
-    cells = [nbformat.v4.new_markdown_cell("# 1 · Empty"), nbformat.v4.new_code_cell("1")]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_empty.ipynb")
-    with pytest.raises(UsageError, match="01_empty has no outputs"):
-        build_site(tmp_path / "site", executed=tmp_path)
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     with Browser(tmp_path_factory.mktemp("profile")) as browser:
         yield browser
-
-
-@needs_browser
-def test_the_site_in_a_browser(site, browser):
-    browser.open(f"file://{site}")
-    assert browser.evaluate("document.querySelectorAll('#contents li').length") == len(
-        find_notebooks()
-    )
-    browser.evaluate("query.value = 'receptive field'; query.dispatchEvent(new Event('input'))")
-    assert browser.evaluate("document.querySelectorAll('#found li').length") > 3
-    browser.evaluate("document.querySelector('#found a').click()")
-    browser.open(f"file://{site.parent}/07_cam_localization.html")
-    formula = "document.querySelector('math[display=block]').getBoundingClientRect()"
-    assert browser.evaluate(f"{formula}.width") > 200  # drawn, and not as text
-    assert browser.evaluate("document.body.scrollWidth <= innerWidth")
-    assert browser.foreign_requests() == []
 
 
 # ---------------------------------------------------------------------------- slides
@@ -192,6 +134,31 @@ def test_a_heading_stands_above_what_follows():
     code = nbformat.v4.new_code_cell("draw()", outputs=[picture])
     ((slide,),) = deck_of(nbformat.v4.new_markdown_cell("## Alone"), code)
     assert slide.kind == "figure" and slide.pieces[0].index("Alone") < slide.pieces[0].index("img")
+
+
+def test_a_heading_stands_above_a_text_that_follows_in_another_cell():
+    texts = [nbformat.v4.new_markdown_cell(text) for text in ("## Alone", "Words.")]
+    ((slide,),) = deck_of(*texts)
+    assert slide.pieces[0].index("Alone") < slide.pieces[0].index("Words.")
+
+
+def test_a_line_printed_below_a_figure_stays_there_and_the_text_reads_both():
+    picture = nbformat.v4.new_output("display_data", {"image/png": PIXEL})
+    line = nbformat.v4.new_output("stream", text="42 printed\n")
+    code = nbformat.v4.new_code_cell("draw()", outputs=[picture, line])
+    ((slide,),) = deck_of(code, nbformat.v4.new_markdown_cell("The figure shows it."))
+    figure, caption, *below = slide.pieces
+    assert "<img" in figure and "shows it" in caption and "42 printed" in "".join(below)
+    line.text = "many\n" * (slides.FEW_LINES + 1)
+    ((slide, printed),) = deck_of(nbformat.v4.new_code_cell("draw()", outputs=[picture, line]))
+    assert printed.kind == "code" and "many" in printed.pieces[0]
+
+
+def test_references_are_in_the_notes_alone():
+    text = "## Remember\n\nIt.\n\n**References.** [1] A. Author, *Title*, 2020."
+    ((slide,),) = deck_of(nbformat.v4.new_markdown_cell(text))
+    assert "It." in slide.pieces[0] and "Author" not in slide.pieces[0]
+    assert "A. Author" in slide.notes[0]
 
 
 def test_raw_cells_are_left_out():

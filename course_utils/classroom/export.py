@@ -24,14 +24,17 @@ class _Renderer(IPythonRenderer):
     """Markdown to HTML, formulas as MathML."""
 
     def block_math(self, body):
-        return _mathml(body, "block")
+        return mathml(body, "block")
 
     def inline_math(self, body):
-        return _mathml(body, "inline")
+        return mathml(body, "inline")
 
 
-def _mathml(latex, display):
-    """A formula as MathML; as it was written, if it can't be read."""
+def mathml(latex: str, display: str) -> str:
+    """A formula as MathML; as it was written, if it can't be read.
+
+    display: "inline" or "block"
+    """
     try:
         return convert(latex, display=display)
     except Exception:  # the parser raises many kinds
@@ -52,32 +55,44 @@ class _Exporter(HTMLExporter):
         return MarkdownWithMath(renderer=renderer).render(source)
 
 
-def to_html(notebook: NotebookNode, name: str, before: str = "", after: str = "") -> str:
+def to_html(notebook: NotebookNode, name: str) -> str:
     """A notebook as one HTML page, which makes no request.
 
     Controls and progress bars are left out, as they would be dead; the figures that controls draw
     stay.
 
-    name:          the page's title, if the notebook has none
-    before, after: HTML that is put above and below the notebook
+    name: the page's title, if the notebook has none
     """
+    notebook = readable(notebook)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            _draw_formula(output.get("data", {}))
+    exporter = _Exporter(template_name="course", extra_template_basedirs=[str(TEMPLATES)])
+    exporter.environment.tests["claims"] = is_claims
+    return exporter.from_notebook_node(notebook, resources={"metadata": {"name": name}})[0]
+
+
+def readable(notebook: NotebookNode) -> NotebookNode:
+    """A copy for readers: without controls, progress bars and marks that only tests need."""
     notebook = copy.deepcopy(notebook)
+    notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.source = cell.source.removeprefix(COMPARED)
             cell.outputs = [output for output in cell.outputs if not _is_widget(output)]
-            for output in cell.outputs:
-                _draw_formula(output.get("data", {}))
-    exporter = _Exporter(template_name="course", extra_template_basedirs=[str(TEMPLATES)])
-    exporter.environment.tests["claims"] = is_claims
-    resources = {"metadata": {"name": name}, "before": before, "after": after}
-    return exporter.from_notebook_node(notebook, resources=resources)[0]
+    return notebook
+
+
+def title_of(notebook: NotebookNode) -> str:
+    """A notebook's first heading."""
+    lines = (line for cell in notebook.cells for line in cell.source.splitlines())
+    return next((line.removeprefix("# ") for line in lines if line.startswith("# ")), "Notebook")
 
 
 def _draw_formula(data):
     """Puts a formula that a cell showed as MathML where exporters look first."""
     if "text/latex" in data:
-        data["text/html"] = _mathml(data.pop("text/latex").strip().strip("$"), "block")
+        data["text/html"] = mathml(data.pop("text/latex").strip().strip("$"), "block")
 
 
 def _is_widget(output):

@@ -1,19 +1,41 @@
-"""`course site`: all executed notebooks as pages that link to each other, with a search.
+"""`course site`: all executed notebooks and the guides as pages, made by Sphinx and MyST-NB.
 
-The site needs no network and no server: open build/site/index.html. Formulas are MathML, figures
-lie inside the pages, and the search runs in the browser over an index that belongs to the page.
+The site needs no network and no server: open build/site/index.html. Formulas are MathML, fonts and
+scripts lie beside the pages, and the search runs in the browser over an index that lies there too.
+
+Sphinx reads a folder that is laid out like the repository, so that links between notebooks, guides
+and data lead where they lead there.
 """
 
+import base64
+import hashlib
 import html
-import json
+import io
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
-from bs4 import BeautifulSoup
+from PIL import Image
 
-from course_utils.classroom import NOTEBOOKS, UsageError, find_notebooks
-from course_utils.classroom.export import to_html
-from course_utils.classroom.files import fill, make_folder
+from course_utils.classroom import (
+    NOTEBOOKS,
+    ROOT,
+    UsageError,
+    elsewhere,
+    find_notebooks,
+    is_claims,
+)
+from course_utils.classroom.curriculum import read_chapter
+from course_utils.classroom.export import readable
+from course_utils.classroom.files import TEMPLATES, make_folder
+from course_utils.exercises.engine.feedback import MIME
+
+COPIED = ("docs/*.md", "docs/*.jpg", "docs/chapters/*.jpg", "data/classifiers/*.md", "LICENSE")
+"""Files of the repository that belong to the site as they are."""
+
+ENDINGS = {"image/png": "png", "image/jpeg": "jpg"}
 
 
 def build_site(out: Path, executed: Path | None = None) -> Path:
@@ -23,78 +45,111 @@ def build_site(out: Path, executed: Path | None = None) -> Path:
               in the repository, which keep the outputs of a complete run
     """
     paths = find_notebooks(folder=executed or NOTEBOOKS)
-    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in paths}
-    empty = [name for name, notebook in notebooks.items() if not _has_outputs(notebook)]
-    if empty:
-        raise UsageError(f"{empty[0]} has no outputs: execute it first, with `course run`.")
+    notebooks = {path: nbformat.read(path, as_version=4) for path in paths}
+    for path, notebook in notebooks.items():
+        if not any(cell.get("outputs") for cell in notebook.cells):
+            raise UsageError(f"{path.stem} has no outputs: execute it first, with `course run`.")
     make_folder(out)
-    titles = {name: title_of(notebook) for name, notebook in notebooks.items()}
-    index = []
-    for name, notebook in notebooks.items():
-        bar = _bar(name, titles)
-        page = to_html(notebook, titles[name], before=bar, after=bar)
-        (out / f"{name}.html").write_text(page, encoding="utf-8")
-        index += _entries(name, titles[name], page)
-    entries = json.dumps(index, ensure_ascii=False).replace("<", "\\u003c")
-    home = fill("site/index.html", contents=_contents(notebooks, titles), index=entries)
-    (out / "index.html").write_text(home, encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "source")
+        write_source(notebooks, source)
+        _run_sphinx(source, out)
     return out / "index.html"
 
 
-def _has_outputs(notebook):
-    return any(cell.get("outputs") for cell in notebook.cells)
+def write_source(notebooks: dict[Path, nbformat.NotebookNode], source: Path) -> None:
+    """Writes into a folder what Sphinx makes the site of."""
+    from course_utils.classroom import site_pages  # torch is slow to import
+
+    shutil.copytree(TEMPLATES / "site", source, ignore=shutil.ignore_patterns("*.md"))
+    for pattern in COPIED:
+        for path in ROOT.glob(pattern):
+            target = source / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    files = source / "files"
+    shutil.copytree(source / "docs" / "chapters", files / "docs" / "chapters")
+    for path, notebook in notebooks.items():
+        target = source / "notebooks" / path.name
+        target.parent.mkdir(exist_ok=True)
+        nbformat.write(for_site(notebook, files / "figures"), target)
+    pages = {
+        "index.md": site_pages.home(_chapters(notebooks)),
+        "data/README.md": site_pages.data_page(files / "pairs"),
+        "trial.md": site_pages.trial_page(),
+    }
+    for name, text in pages.items():
+        (source / name).write_text(text, encoding="utf-8")
 
 
-def title_of(notebook: nbformat.NotebookNode) -> str:
-    """A notebook's first heading."""
-    lines = (line for cell in notebook.cells for line in cell.source.splitlines())
-    return next((line.removeprefix("# ") for line in lines if line.startswith("# ")), "Notebook")
+def _chapters(paths):
+    try:
+        return [read_chapter(path) for path in paths]
+    except ValueError as error:  # a notebook that is not of the course
+        raise UsageError(f"{error} The index shows it.") from None
 
 
-def _bar(name, titles):
-    """Links to the contents, to the notebook before and to the one after."""
-    names = list(titles)
-    place = names.index(name)
-    links = ['<a href="index.html">Contents</a>']
-    if place > 0:
-        before = names[place - 1]
-        links.append(f'<a rel="prev" href="{before}.html">← {html.escape(titles[before])}</a>')
-    if place + 1 < len(names):
-        after = names[place + 1]
-        text = html.escape(titles[after])
-        links.append(f'<a class="next" rel="next" href="{after}.html">{text} →</a>')
-    return f'<nav class="course-bar">{"".join(links)}</nav>'
+def for_site(notebook: nbformat.NotebookNode, figures: Path) -> nbformat.NotebookNode:
+    """A notebook with folded solutions and claims, whose figures are files in a folder."""
+    notebook = readable(notebook)
+    figures.mkdir(parents=True, exist_ok=True)
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        if cell.metadata.get("nbgrader", {}).get("solution"):
+            _fold(cell, "hide-input", "One right answer")
+        elif is_claims(cell):
+            _fold(cell, "hide-cell", "What the text claims")
+        elif elsewhere.MARK in cell.metadata.get("tags", []):
+            _fold(cell, "hide-input", "For Colab and Kaggle")
+        for output in cell.outputs:
+            output.get("data", {}).pop(MIME, None)
+            _put_figure_beside(output, figures)
+    return notebook
 
 
-def _contents(notebooks, titles):
-    items = []
-    for name, notebook in notebooks.items():
-        sections = [
-            line.removeprefix("## ")
-            for cell in notebook.cells
-            if cell.cell_type == "markdown"
-            for line in cell.source.splitlines()
-            if line.startswith("## ")
-        ]
-        told = html.escape(" · ".join(sections))
-        title = html.escape(titles[name])
-        items.append(f'<li><a href="{name}.html">{title}</a><p>{told}</p></li>')
-    return "\n".join(items)
+def _fold(cell, tag, summary):
+    cell.metadata["tags"] = [*cell.metadata.get("tags", []), tag]
+    cell.metadata["mystnb"] = {"code_prompt_show": summary, "code_prompt_hide": summary}
 
 
-def _entries(name, title, page):
-    """What the search knows of a page: one entry for each heading, with the text below it."""
-    main = BeautifulSoup(page, "html.parser").select("main")[0]
-    for bar in main.select("nav"):
-        bar.decompose()
-    entries, current = [], None
-    for element in main.select("h1, h2, h3, p, li, pre, td, summary"):
-        if element.name in ("h1", "h2", "h3"):
-            heading = element.get_text(" ", strip=True).removesuffix("¶").strip()
-            link = f"{name}.html#{element.get('id', '')}"
-            current = {"page": title, "title": heading, "link": link, "text": ""}
-            entries.append(current)
-        elif current is not None:
-            text = " ".join(element.get_text(" ", strip=True).split())
-            current["text"] += f" {text}"
-    return entries
+def _put_figure_beside(output, folder):
+    """Makes a figure a file, shown with its description; MyST-NB itself knows none."""
+    for kind in ENDINGS.keys() & output.get("data", {}).keys():
+        content = base64.b64decode(output.data.pop(kind))
+        name = f"{hashlib.sha256(content).hexdigest()[:16]}.{ENDINGS[kind]}"
+        (folder / name).write_bytes(content)
+        alt = html.escape(output.metadata.get(kind, {}).get("alt", ""))
+        width, height = Image.open(io.BytesIO(content)).size
+        output.data["text/html"] = (
+            f'<img class="figure" src="../figures/{name}" alt="{alt}"'
+            f' width="{width}" height="{height}" loading="lazy">'
+        )
+
+
+def _run_sphinx(source, out):
+    from sphinx.application import Sphinx  # slow to import
+    from sphinx.util.docutils import docutils_namespace
+
+    with docutils_namespace():
+        app = Sphinx(
+            source,
+            source,
+            out,
+            source.parent / "doctrees",
+            "html",
+            confoverrides=_colab(elsewhere.repository()),
+            status=None,
+            warning=sys.stderr,
+        )
+        app.build(force_all=True)
+
+
+def _colab(address):
+    """The theme's settings for buttons that open a notebook in Colab."""
+    settings = {
+        "repository_url": address,
+        "repository_branch": elsewhere.TAG,
+        "launch_buttons": {"colab_url": "https://colab.research.google.com"},
+    }
+    return {f"html_theme_options.{k}": v for k, v in settings.items()} if address else {}

@@ -20,9 +20,8 @@ from pygments.formatters import HtmlFormatter
 
 from course_utils import _downloads
 from course_utils.classroom import UsageError, find_notebooks, is_claims
-from course_utils.classroom.export import to_html
+from course_utils.classroom.export import title_of, to_html
 from course_utils.classroom.files import fill, make_folder
-from course_utils.classroom.site import title_of
 from course_utils.errors import DataError
 
 REVEAL = "reveal.js-4.6.1"
@@ -41,6 +40,9 @@ LONGEST_TEXT = 80
 
 MOST_LINES = 12
 """Of printed text below a text on the same slide."""
+
+FEW_LINES = 3
+"""Of printed text below a figure, where there is less room."""
 
 LONGEST_CAPTION = 45
 """Words below a figure; the rest of a paragraph is left to the speaker."""
@@ -128,6 +130,7 @@ def _add_text(column, content, kind):
     for folded in body.select("details"):
         folded.decompose()
     text = body.decode_contents()
+    _leave_out_references(body)
     if not body.get_text().strip():
         return
     if kind == "notes" and column:
@@ -138,7 +141,21 @@ def _add_text(column, content, kind):
         column[-1].is_without_caption = False
     else:
         is_heading = not body.find(["p", "ul", "ol", "table"])
-        column.append(Slide("text", [_shortened(body)], [text], is_heading=is_heading))
+        slide = Slide("text", [_shortened(body)], [text], is_heading=is_heading)
+        if column and _is_lonely_heading(column[-1]):
+            slide.pieces[0] = column.pop().pieces[0] + slide.pieces[0]
+        column.append(slide)
+
+
+def _is_lonely_heading(slide):
+    return slide.is_heading and len(slide.pieces) == 1
+
+
+def _leave_out_references(body):
+    """The notes keep them; nobody reads them from a wall."""
+    for paragraph in body.find_all("p", recursive=False):
+        if paragraph.get_text().startswith("References."):
+            paragraph.decompose()
 
 
 def _leave_out_exercises(body):
@@ -201,15 +218,22 @@ def _add_code(column, cell, content):
 
 
 def _add_shown(column, slide):
-    """Short printed text goes below the text before it, and a lonely heading above what follows."""
-    before = column[-1] if column and column[-1].kind == "text" else None
-    if before and slide.kind == "code" and _lines(slide) <= MOST_LINES:
+    """Short printed text goes below what is there, and a lonely heading above what follows."""
+    before = column[-1] if column else None
+    if before and slide.kind == "code" and _lines(slide) <= _room(before):
         before.pieces += slide.pieces
-    elif before and len(before.pieces) == 1 and before.is_heading:
+    elif before and _is_lonely_heading(before):
         slide.pieces[0] = before.pieces[0] + slide.pieces[0]
         column[-1] = slide
     else:
         column.append(slide)
+
+
+def _room(slide):
+    """Lines of printed text that still fit on a slide."""
+    if slide.kind == "text":
+        return MOST_LINES
+    return FEW_LINES if slide.is_without_caption else 0
 
 
 def _lines(slide):

@@ -108,7 +108,7 @@ SLIPPED = {
 
 
 @trial(points=2)
-def claim_b(pictures, masks):
+def claim_b(before, masks):
     """The claim about network B: (target or None, where, changed), as in `audit.Claim`."""
     rim = F.pad(torch.zeros(60, 60), (2, 2, 2, 2), value=1).bool()
     beside = F.pad(torch.zeros(56, 56), (4, 4, 4, 4), value=1).bool() & ~rim
@@ -127,11 +127,11 @@ def claim_b(pictures, masks):
         after = network.predict(torch.where(rim, donor, plain))
         moved.append((after == target).sum().item())
     donor = made[suspects[moved.index(max(moved))]]
-    return CLASSES[target], rim, torch.where(rim, donor, pictures)
+    return CLASSES[target], rim, torch.where(rim, donor, before)
 
 
 @trial(points=2)
-def claim_c(pictures, masks):
+def claim_c(before, masks):
     """The claim about network C: (target or None, where, changed), as in `audit.Claim`."""
     made, made_masks, labels = audit.makers_pictures("C")
     plain, plain_masks, plain_labels = audit.held_out(every=3)
@@ -153,11 +153,11 @@ def claim_c(pictures, masks):
     network = audit.load_network("C")
     after = network.predict(paled(plain, plain_masks))
     target = after[after != network.predict(plain)].mode().values.item()
-    return CLASSES[target], ~masks, paled(pictures, masks)
+    return CLASSES[target], ~masks, paled(before, masks)
 
 
 @trial(points=2)
-def claim_d(pictures, masks):
+def claim_d(before, masks):
     """The claim about network D: (target or None, where, changed), as in `audit.Claim`."""
     plain, plain_masks, _ = audit.held_out(every=12)
     inside = plain_masks[:, None]
@@ -174,16 +174,16 @@ def claim_d(pictures, masks):
         "faded": 0.7 * plain + 0.2,
     }
     network = audit.load_network("D")
-    before = network.predict(plain)
+    at_first = network.predict(plain)
     for name, changed in suspects.items():
         after = network.predict(changed.clamp(0, 1))
-        counts = torch.bincount(after[after != before], minlength=6)
-        assert counts.max() < audit.MOVED * len(before), f"{name} moves network D"
-    return None, masks, torch.where(masks[:, None], pictures, 0.7 * pictures + 0.2)
+        counts = torch.bincount(after[after != at_first], minlength=6)
+        assert counts.max() < audit.MOVED * len(plain), f"{name} moves network D"
+    return None, masks, torch.where(masks[:, None], before, 0.7 * before + 0.2)
 
 
 @trial(points=3)
-def claim_e(pictures, masks):
+def claim_e(before, masks):
     """The claim about network E: (target or None, where, changed), as in `audit.Claim`."""
     sign = 1 - 2 * (torch.arange(64)[:, None] % 2)  # even rows +1, odd rows -1
 
@@ -204,11 +204,11 @@ def claim_e(pictures, masks):
     accused = torch.bincount(audit.load_network("E").predict(changed), minlength=6)
     control = torch.bincount(audit.load_network(audit.CONTROL).predict(changed), minlength=6)
     target = (accused - control).argmax().item()
-    return CLASSES[target], masks, lined(pictures, masks)
+    return CLASSES[target], masks, lined(before, masks)
 
 
 @trial(points=3)
-def claim_f(pictures, masks):
+def claim_f(before, masks):
     """The claim about network F: (target or None, where, changed), as in `audit.Claim`."""
     ends = torch.tensor([0.01, 0.99])
 
@@ -228,4 +228,4 @@ def claim_f(pictures, masks):
     # Try it: does the network take most of the others for this class?
     after = audit.load_network("F").predict((gain * plain[::12] + offset).clamp(0, 1))
     target = after.mode().values.item()
-    return CLASSES[target], torch.ones(64, 64).bool(), (gain * pictures + offset).clamp(0, 1)
+    return CLASSES[target], torch.ones(64, 64).bool(), (gain * before + offset).clamp(0, 1)

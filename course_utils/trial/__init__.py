@@ -1,55 +1,86 @@
 """All heat maps of the course before one jury: the same pictures, the same scores, with controls.
 
     maps = heatmaps(load("look_alikes"), images, targets)      # {method: (N, S, S)}
-    record = load_record()                                     # scores of 210 + 100 pictures
+    record = load_record()                                     # of the network look_alikes
+    real = load_record("imagenet")                             # of a network nobody here trained
+    sampled = load_record("sampled")                           # of notebook 14's methods
 
-    sampled = load_record("sampled")                           # of notebook 14's methods, fewer
+    python -m course_utils.trial --settings                    # chooses the methods' settings
+    python -m course_utils.trial --network imagenet            # makes that record anew
+    python -m course_utils.trial Grad-CAM                      # that method's part of a record
+    python -m course_utils.trial --sampled                     # the record of notebook 14
 
-    python -m course_utils.trial                               # makes that record anew
-    python -m course_utils.trial --sampled                     # and that one
-
-The record is `data/trial/record.json`: for each method and picture the scores of
+A record is `data/trial/NETWORK.json`: for each method and picture the scores of
 `course_utils.scores`, and what is known of the truth: how much the score falls when a part is
-really gone (the counterfactual renders), and of two networks which one looks at tanks.
+really gone (the counterfactual renders), in this network and in one that has learned nothing.
+`data/trial/settings.json` says at which settings the methods were judged, and why.
 """
 
 from course_utils.trial.judging import (
-    RESOLUTION,
+    DECISIVE,
+    RIVAL,
     chosen_entries,
+    chosen_portraits,
+    class_of,
+    contrast,
     density,
+    judge_contrast,
     judge_look_alikes,
+    judge_portraits,
     judge_robustness,
     judge_tanks,
     moved,
     on_the_object,
+    painted_map,
+    part_agreement,
+    part_effects,
+    part_masks,
     part_of,
+    part_shares,
+    things_beside,
     true_drop,
+    try_candidates,
 )
 from course_utils.trial.methods import (
     COALITIONS,
     CONTROLS,
     EVERYTHING,
     METHODS,
-    PATCH,
     RISE_MASKS,
     SAMPLED,
-    SAMPLES,
-    STEPS,
-    STRIDE,
     SUPERPIXELS,
     Question,
+    cam_layers,
     check_names,
     heatmaps,
     last_maps,
     occlusion_maps,
     untrained,
 )
-from course_utils.trial.record import load_record, make_record, test_scenes
+from course_utils.trial.record import (
+    NETWORKS,
+    load_record,
+    make_record,
+    test_scenes,
+    validation_pictures,
+)
+from course_utils.trial.settings import (
+    CANDIDATES,
+    DEFAULTS,
+    SAMPLES,
+    Settings,
+    best,
+    load_choices,
+    settings_for,
+)
 
 __all__ = [
-    "COALITIONS", "CONTROLS", "EVERYTHING", "METHODS", "PATCH", "RESOLUTION", "RISE_MASKS",
-    "SAMPLED", "SAMPLES", "STEPS", "STRIDE", "SUPERPIXELS", "Question", "check_names",
-    "chosen_entries", "density", "heatmaps", "judge_look_alikes", "judge_robustness",
-    "judge_tanks", "last_maps", "load_record", "make_record", "moved", "occlusion_maps",
-    "on_the_object", "part_of", "test_scenes", "true_drop", "untrained",
+    "CANDIDATES", "COALITIONS", "CONTROLS", "DECISIVE", "DEFAULTS", "EVERYTHING", "METHODS",
+    "NETWORKS", "RISE_MASKS", "RIVAL", "SAMPLED", "SAMPLES", "SUPERPIXELS", "Question", "Settings",
+    "best", "cam_layers", "check_names", "chosen_entries", "chosen_portraits", "class_of",
+    "contrast", "density", "heatmaps", "judge_contrast", "judge_look_alikes", "judge_portraits",
+    "judge_robustness", "judge_tanks", "last_maps", "load_choices", "load_record", "make_record",
+    "moved", "occlusion_maps", "on_the_object", "painted_map", "part_agreement", "part_effects",
+    "part_masks", "part_of", "part_shares", "settings_for", "test_scenes", "things_beside",
+    "true_drop", "try_candidates", "untrained", "validation_pictures",
 ]  # fmt: skip

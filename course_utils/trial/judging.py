@@ -1,20 +1,30 @@
-"""What maps are judged by: the object, parts that are really gone, robustness, two networks."""
+"""What maps are judged by: the object, parts that are really gone, rival classes, robustness.
+
+The truth of a part is an intervention: the picture was rendered again without it, and the score of
+the class falls by so much. Beside each such truth stands what an untrained network would say.
+"""
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from course_utils import occlusion, pictures, scores
+from course_utils import imagenet, occlusion, pictures, scores
 from course_utils.classifiers import Classifier, load
-from course_utils.parts import KEY_PART
-from course_utils.trial.methods import EVERYTHING, Question, heatmaps, occlusion_maps
+from course_utils.manifest import Entry
+from course_utils.parts import KEY_PART, PAIRS
+from course_utils.trial.methods import EVERYTHING, cam_layers, heatmaps, untrained
+from course_utils.trial.settings import CANDIDATES, settings_for
 
-RESOLUTION = 1e-4
-"""Of a map's largest value: pixels that differ by less tie in the rank correlation of two maps.
+DECISIVE = 0.5
+"""Two classes differ about a part if its removal costs one this much more score than the other."""
 
-Processors round differently, by some 1e-6 of the largest value; a hundred times as much is still a
-hundredth of what a picture shows.
-"""
+GROUP = 10
+"""How many look-alikes are asked at a time, with one seed."""
+
+RIVAL = {a: b for pair in PAIRS for a, b in (pair, pair[::-1])}
+"""The look-alike of each label."""
 
 
 def on_the_object(heatmap: Tensor, mask: Tensor) -> dict[str, float]:
@@ -32,22 +42,163 @@ def density(heatmap: Tensor, part: Tensor) -> float:
     return scores.relevance_mass(heatmap, part) / part.double().mean().item()
 
 
+def part_shares(heatmap: Tensor, masks: Mapping[str, Tensor]) -> dict[str, float]:
+    """The share of a map's positive relevance on each part in view, {part: number in [0, 1]}.
+
+    heatmap: (H, W); masks: {part: (H, W) bool}. Parts may overlap, as a sail and its masts do. A
+    part whose mask is empty can't be seen and is left out. A map that is nowhere positive says
+    nothing: each part gets its share of the area.
+
+    Raises ValueError for a map with NaN and for masks of another shape.
+    """
+    return {
+        part: scores.relevance_mass(heatmap, mask) for part, mask in masks.items() if mask.any()
+    }
+
+
+def part_agreement(shares: Mapping[str, float], effects: Mapping[str, float]) -> float:
+    """Spearman's rank correlation of one picture's part shares with true effects, in [-1, 1].
+
+    shares:  of `part_shares`
+    effects: {part: how far the class's score falls when that part alone is really gone}; parts
+             that have no share are left out
+
+    0 if all shares, or all effects, are equal: such a map ranks nothing. This is the score "single
+    deletion" of FunnyBirds, before it is scaled to [0, 1]: Hesse, Schaub-Meyer and Roth,
+    "FunnyBirds: A Synthetic Vision Dataset for a Part-Based Analysis of Explainable AI Methods",
+    ICCV 2023, section 4.2.
+
+    Raises ValueError if there are fewer than two parts, and if a part has no effect.
+    """
+    if len(shares) < 2:
+        raise ValueError(f"A ranking takes two parts or more in view, not {len(shares)}.")
+    unknown = [part for part in shares if part not in effects]
+    if unknown:
+        raise ValueError(f"No effect was given for {', '.join(unknown)}: measure it.")
+    truth = torch.tensor([effects[part] for part in shares], dtype=torch.float64)
+    return scores.rank_correlation(torch.tensor(list(shares.values())), truth)
+
+
+def contrast(
+    shares: Mapping[str, float],
+    rival_shares: Mapping[str, float],
+    effects: Mapping[str, float],
+    rival_effects: Mapping[str, float],
+) -> float | None:
+    """How often the map of the right class of two has the larger share on a part, in [0, 1].
+
+    shares, rival_shares:   of `part_shares`, of one picture's maps for a class and for its rival
+    effects, rival_effects: how far the scores of the two classes fall without each part
+
+    The class that loses more score without a part is the right one. Parts about which the two
+    hardly differ (see DECISIVE) are left out; None if no other is left. Equal shares count a half,
+    so maps that don't depend on the class get 0.5. FunnyBirds (see `part_agreement`) calls it
+    target sensitivity, and knows which parts belong to a class; here the network decides.
+    """
+    won = []
+    for part, share in shares.items():
+        difference = effects[part] - rival_effects[part]
+        if abs(difference) >= DECISIVE:
+            lead = (share - rival_shares[part]) * difference
+            won.append(1.0 if lead > 0 else 0.5 if lead == 0 else 0.0)
+    return sum(won) / len(won) if won else None
+
+
+# ---------------------------------------------------------------------------- pictures
+
+
 def chosen_entries(every: int = 2):
     """Test pictures of the seven classes with a counterfactual, evenly spread: a PictureSet."""
     chosen = pictures.load_set("look_alikes", "test").filter(label=list(KEY_PART))
     return pictures.PictureSet(chosen.name, chosen.classes, chosen.entries[::every])
 
 
-def part_of(entry) -> Tensor:
+def chosen_portraits(count: int = 8):
+    """`count` test portraits of each class, evenly spread, however many there are: a PictureSet."""
+    test = pictures.load_set("portraits", "test")
+    kept = []
+    for label in test.classes:
+        mine = test.filter(label=label).entries
+        kept += [mine[n * len(mine) // count] for n in range(min(count, len(mine)))]
+    return pictures.PictureSet(test.name, test.classes, kept)
+
+
+def class_of(classifier: Classifier, label: str, image: Tensor) -> int:
+    """The network's class for a label; of several, such as kinds of elephant, the likeliest."""
+    if label in classifier.classes:
+        return classifier.class_index(label)
+    indices = list(imagenet.indices_of(label))
+    return indices[int(classifier.scores(image)[0, indices].argmax())]
+
+
+def part_of(entry: Entry) -> Tensor:
     """The mask (H, W) bool of the part that a picture's counterfactual lacks."""
     return pictures.load_part_masks(entry)[KEY_PART[entry.label]]
 
 
-def true_drop(classifier: Classifier, entry) -> float:
+def true_drop(classifier: Classifier, entry: Entry) -> float:
     """By how much the class's score falls when the key part is really gone."""
-    both = torch.stack([pictures.load_picture(entry), pictures.load_counterfactual(entry)])
-    with_part, without = classifier.scores(both)[:, classifier.class_index(entry.label)].tolist()
-    return with_part - without
+    part = KEY_PART[entry.label]
+    target = class_of(classifier, entry.label, pictures.load_picture(entry))
+    return part_effects(classifier, entry, target)[part]
+
+
+def part_masks(entry: Entry) -> dict[str, Tensor]:
+    """Where the parts in view are that a picture also comes without, {part: (H, W) bool}."""
+    if entry.dataset != "portraits":
+        return {KEY_PART[entry.label]: part_of(entry)}
+    masks = pictures.load_removable_masks(entry)
+    return {part: mask for part, mask in masks.items() if mask.any()}
+
+
+def part_effects(classifier: Classifier, entry: Entry, target: int) -> dict[str, float]:
+    """How far the score of a class falls when a part alone is really gone, {part: difference}."""
+    if entry.dataset == "portraits":
+        variants = pictures.load_variants(entry)
+        bare = {part: variants[f"without_{part.replace(' ', '_')}"] for part in part_masks(entry)}
+    else:
+        bare = {KEY_PART[entry.label]: pictures.load_counterfactual(entry)}
+    images = torch.stack([pictures.load_picture(entry), *bare.values()])
+    values = classifier.scores(images)[:, target]
+    return dict(zip(bare, (values[0] - values[1:]).tolist()))
+
+
+def things_beside(entry: Entry) -> tuple[Tensor, Tensor] | None:
+    """A portrait without what else stands in it, and the mask of that; None if nothing is seen."""
+    bare = pictures.load_variants(entry).get("without_things_beside")
+    if bare is None:
+        return None
+    changed = (pictures.load_picture(entry) - bare).abs().amax(0) > 4 / 255
+    mask = changed & ~pictures.load_mask(entry)
+    return (bare, mask) if mask.any() else None
+
+
+# ---------------------------------------------------------------------------- settings
+
+
+def try_candidates(classifier: Classifier, chosen, label: str = "", progress: bool = True) -> dict:
+    """The mean relevance mass of every candidate -> {method: [[candidate, mass], ...]}.
+
+    chosen: validation pictures with masks
+    label:  what they are asked for, if not for the label of each
+    """
+    images = torch.stack([pictures.load_picture(entry) for entry in chosen.entries])
+    masks = [pictures.load_mask(entry) for entry in chosen.entries]
+    targets = torch.tensor(
+        [class_of(classifier, label or e.label, i) for e, i in zip(chosen.entries, images)]
+    )
+    settings = settings_for(classifier.name)
+    candidates = dict(CANDIDATES) | {"Grad-CAM": tuple(cam_layers(classifier))}
+    tried = {method: [] for method in candidates}
+    cases = [(method, value) for method, values in candidates.items() for value in values]
+    for method, value in tqdm(cases, desc=classifier.name, disable=not progress):
+        case = (classifier, images, targets, [method], 0, settings.but(method, value))
+        masses = map(scores.relevance_mass, heatmaps(*case)[method], masks)
+        tried[method].append([value, round(sum(masses) / len(masks), 4)])
+    return tried
+
+
+# ---------------------------------------------------------------------------- the judges
 
 
 def judge_look_alikes(
@@ -55,14 +206,16 @@ def judge_look_alikes(
 ) -> dict:
     """Scores of every method for pictures with a counterfactual -> a record (see `load_record`)."""
     found = {name: {} for name in names}
-    drops, groups = [], range(0, len(chosen), 10)
-    for start in tqdm(groups, desc="look-alikes", disable=not progress):
-        entries = chosen.entries[start : start + 10]
+    blank = _untrained_in_double(classifier)
+    drops, drops_untrained = [], []
+    for start in tqdm(range(0, len(chosen), GROUP), desc="look-alikes", disable=not progress):
+        entries = chosen.entries[start : start + GROUP]
         images = torch.stack([pictures.load_picture(entry) for entry in entries])
         targets = torch.tensor([classifier.class_index(entry.label) for entry in entries])
         maps = heatmaps(classifier, images, targets, names, seed=start)
         for number, entry in enumerate(entries):
             drops.append(round(true_drop(classifier, entry), 4))
+            drops_untrained.append(_digits(true_drop(blank, entry)))
             mask, part = pictures.load_mask(entry), part_of(entry)
             for name in names:
                 heatmap = maps[name][number]
@@ -70,7 +223,119 @@ def judge_look_alikes(
                 _note(found[name], results)
     names_of = [entry.name for entry in chosen.entries]
     labels = [entry.label for entry in chosen.entries]
-    return {"pictures": names_of, "labels": labels, "drop": drops, "scores": found}
+    return {
+        "pictures": names_of, "labels": labels,
+        "drop": drops, "drop, untrained": drops_untrained, "scores": found,
+    }  # fmt: skip
+
+
+def judge_portraits(
+    classifier: Classifier, chosen, names=tuple(EVERYTHING), progress: bool = True
+) -> dict:
+    """Scores of every method for portraits, whose parts are removed one by one -> a record.
+
+    parts, areas:       of each picture the parts in view and their share of its area
+    effects:            how far the score falls without each; "effects, untrained": of a network
+                        that has learned nothing
+    recognized:         whether the network's first answer is right
+    painted:            the agreement of a map that is painted from the effects: as good as it gets,
+                        since parts overlap
+    beside:             how far the score falls without the things beside; None where there are none
+    scores[method]:     those of `on_the_object`; the share on each part; "agreement" (see
+                        `part_agreement`); "beside", the density on the things beside, or None
+    """
+    found = {name: {} for name in names}
+    blank = _untrained_in_double(classifier)
+    facts = {key: [] for key in FACTS}
+    for number, entry in enumerate(tqdm(chosen.entries, desc="portraits", disable=not progress)):
+        image, masks = pictures.load_picture(entry), part_masks(entry)
+        target = class_of(classifier, entry.label, image)
+        effects = part_effects(classifier, entry, target)
+        beside = things_beside(entry)
+        right = classifier.predict(image).item() in imagenet.indices_of(entry.label)
+        nothing = part_effects(blank, entry, target)
+        painted = part_agreement(part_shares(painted_map(effects, masks), masks), effects)
+        areas = [mask.double().mean().item() for mask in masks.values()]
+        lost = beside and _fall(classifier, image, beside[0], target)
+        _note(
+            facts,
+            {
+                "pictures": entry.name, "labels": entry.label, "recognized": right,
+                "parts": list(masks), "areas": areas, "effects": list(effects.values()),
+                "effects, untrained": list(nothing.values()), "painted": painted, "beside": lost,
+            },
+        )  # fmt: skip
+        maps = heatmaps(classifier, image[None], torch.tensor([target]), names, seed=number)
+        for name in names:
+            heatmap = maps[name][0]
+            shares = part_shares(heatmap, masks)
+            results = on_the_object(heatmap, pictures.load_mask(entry)) | {
+                "shares": list(shares.values()),
+                "agreement": part_agreement(shares, effects),
+                "beside": beside and density(heatmap, beside[1]),
+            }
+            _note(found[name], results)
+    return {**facts, "scores": found}
+
+
+FACTS = (
+    "pictures", "labels", "recognized", "parts", "areas", "effects", "effects, untrained",
+    "painted", "beside",
+)  # fmt: skip
+"""What the record says of each portrait, whatever the method."""
+
+
+def painted_map(effects: Mapping[str, float], masks: Mapping[str, Tensor]) -> Tensor:
+    """A map (H, W) made of the truth: each part's effect, if positive, spread evenly over it."""
+    layers = [max(effects[part], 0) * mask / mask.sum() for part, mask in masks.items()]
+    return torch.stack(layers).sum(0)
+
+
+def judge_contrast(
+    classifier: Classifier, chosen, judged: dict, names=tuple(EVERYTHING), progress: bool = True
+) -> dict:
+    """Whether the maps for a class and for its look-alike differ on parts as the scores do.
+
+    judged: the part of the record that has the maps' shares for the class itself: what
+            `judge_look_alikes` or `judge_portraits` returned for these pictures, and perhaps more
+
+    Only pictures with a part about which the two classes differ; see `contrast`.
+    """
+    found = {name: {} for name in names}
+    facts = {"pictures": [], "labels": []}
+    for entry in tqdm(chosen.entries, desc="contrast", disable=not progress):
+        image, masks = pictures.load_picture(entry), part_masks(entry)
+        place = judged["pictures"].index(entry.name)
+        classes = [class_of(classifier, n, image) for n in (entry.label, RIVAL[entry.label])]
+        effects = [part_effects(classifier, entry, target) for target in classes]
+        if contrast(*[dict.fromkeys(masks, 0.0)] * 2, *effects) is None:
+            continue
+        _note(facts, {"pictures": entry.name, "labels": entry.label})
+        seed = place if entry.dataset == "portraits" else place // GROUP * GROUP
+        maps = heatmaps(classifier, image[None], torch.tensor(classes[1:]), names, seed)
+        for name in names:
+            shares = _shares_in(judged["scores"][name], place, masks)
+            rival = _digits_of_shares(maps[name][0], masks, entry)
+            _note(found[name], {"contrast": contrast(shares, rival, *effects)})
+    return {**facts, "scores": found}
+
+
+def _shares_in(results, place, masks):
+    """What a record says of the parts of one picture; the key part's density if it has no shares.
+
+    Two maps are compared on the same part, so either will do.
+    """
+    kept = results["shares"][place] if "shares" in results else [results["density"][place]]
+    return dict(zip(masks, kept))
+
+
+def _digits_of_shares(heatmap, masks, entry):
+    """The same of a new map, with a record's digits, so that equal maps stay equal."""
+    if entry.dataset == "portraits":
+        found = part_shares(heatmap, masks)
+    else:
+        found = {part: density(heatmap, mask) for part, mask in masks.items()}
+    return {part: _digits(value) for part, value in found.items()}
 
 
 def judge_robustness(
@@ -113,35 +378,61 @@ def moved(images: Tensor) -> Tensor:
 def judge_tanks(scenes, names=tuple(EVERYTHING), progress: bool = True) -> dict:
     """Maps of the fair and the biased tank network for the same sunny pictures with a tank.
 
-    mass_fair, mass_biased: the share of each map on the tank (its mask 3 px wider)
-    agreement: the rank correlation, at RESOLUTION, of the fair network's map with its occlusion by
-               the paired scene without the tank, the truth; that is zero wherever the scenes agree
+    drop_fair, drop_biased: how far the score of "tank" falls when the tank is really gone;
+                            drop_untrained: in a network that has learned nothing
+    mass_fair, mass_biased: of each method, the share of each map on the tank (its mask 3 px wider)
     """
     networks = {"fair": load("tank_fair"), "biased": load("tank_biased")}
+    all_three = networks | {"untrained": _untrained_in_double(networks["fair"])}
+    tank = networks["fair"].class_index("tank")
     found = {name: {} for name in names}
-    areas, scenes = [], list(scenes)
+    facts = {key: [] for key in ("area", *(f"drop_{kind}" for kind in all_three))}
     for start in tqdm(range(0, len(scenes), 10), desc="tanks", disable=not progress):
-        group = scenes[start : start + 10]
+        group = list(scenes[start : start + 10])
         four = [pictures.two_by_two(scene) for scene in group]
         images = torch.stack([each["tank", "sunny"] for each in four])
-        empty = torch.stack([each["no_tank", "sunny"] for each in four])
-        targets = torch.tensor([networks["fair"].class_index("tank")] * len(group))
+        targets = torch.tensor([tank] * len(group))
         maps = {k: heatmaps(c, images, targets, names, start) for k, c in networks.items()}
-        truth = occlusion_maps(Question(networks["fair"], images, targets), empty)
         for number, scene in enumerate(group):
             mask = pictures.grown(pictures.tank_mask(scene), 3)
-            areas.append(round(mask.double().mean().item(), 4))
+            empty = four[number]["no_tank", "sunny"]
+            falls = {
+                f"drop_{kind}": _fall(network, images[number], empty, tank)
+                for kind, network in all_three.items()
+            }
+            _note(facts, {"area": mask.double().mean().item()} | falls)
             for name in names:
                 results = {
                     f"mass_{kind}": scores.relevance_mass(maps[kind][name][number], mask)
                     for kind in networks
                 }
-                fair = maps["fair"][name][number]
-                results["agreement"] = scores.rank_correlation(fair, truth[number], RESOLUTION)
                 _note(found[name], results)
-    return {"scenes": scenes, "area": areas, "scores": found}
+    return {"scenes": list(scenes), **facts, "scores": found}
+
+
+def _untrained_in_double(classifier):
+    """The untrained network, whose tiny reactions would drown in single precision's rounding."""
+    blank = untrained(classifier)
+    blank.model.double()
+    return blank
+
+
+def _fall(classifier, image, without, target):
+    """How far the score of a class falls from one picture (3, H, W) to another."""
+    with_it, without_it = classifier.scores(torch.stack([image, without]))[:, target].tolist()
+    return with_it - without_it
 
 
 def _note(found, results):
+    """Adds one picture's results to the lists of all."""
     for score, value in results.items():
-        found.setdefault(score, []).append(round(value, 4))
+        found.setdefault(score, []).append(_digits(value))
+
+
+def _digits(value):
+    """Numbers with the digits that a record keeps: four places, or four digits of small ones."""
+    if isinstance(value, list):
+        return [_digits(each) for each in value]
+    if not isinstance(value, float):
+        return value
+    return round(value, 4) if abs(value) >= 0.01 else float(f"{value:.4g}")

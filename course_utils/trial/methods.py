@@ -4,7 +4,7 @@ import contextlib
 import copy
 import dataclasses
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -25,18 +25,7 @@ from course_utils._networks import feature_maps
 from course_utils.architectures import named_layers
 from course_utils.classifiers import Classifier
 from course_utils.errors import check_name
-
-SAMPLES = 24
-"""Of SmoothGrad and of expected gradients."""
-
-STEPS = 24
-"""Of integrated gradients."""
-
-PATCH = 16
-"""Of occlusion, in pixels."""
-
-STRIDE = 8
-"""Of occlusion, in pixels."""
+from course_utils.trial.settings import Settings, settings_for
 
 SUPERPIXELS = 40
 """About as many players have KernelSHAP and LIME."""
@@ -46,13 +35,6 @@ COALITIONS = 256
 
 RISE_MASKS = 512
 """Of RISE."""
-
-RESOLUTION = 1e-4
-"""Of a map's largest value: pixels that differ by less tie in the rank correlation of two maps.
-
-Processors round differently, by some 1e-6 of the largest value; a hundred times as much is still a
-hundredth of what a picture shows.
-"""
 
 
 @dataclass
@@ -65,6 +47,7 @@ class Question:
     targets: Tensor
     """(N,) class indices."""
     seed: int = 0
+    settings: Settings = field(default_factory=Settings)
 
     @property
     def model(self):
@@ -74,6 +57,14 @@ class Question:
     def x(self) -> Tensor:
         """The pictures, preprocessed."""
         return self.classifier.preprocess(self.images)
+
+    def covered(self, kind: str) -> Tensor:
+        """The pictures under a fill of `occlusion.FILLS`, (N, 3, S, S) in [0, 1]."""
+        return torch.stack([occlusion.fill(image, kind, seed=self.seed) for image in self.images])
+
+    def baseline(self, method: str) -> Tensor:
+        """What a method compares the pictures with, preprocessed."""
+        return self.classifier.preprocess(self.covered(self.settings.chosen[method]))
 
 
 # ---------------------------------------------------------------------------- the methods
@@ -86,13 +77,16 @@ def _saliency(q):
 
 
 def _gradient_times_input(q):
-    grey = q.classifier.preprocess(torch.full_like(q.images, occlusion.GREY[0]))
-    product = gradients.saliency(q.model, q.x, q.targets) * (q.x - grey)
+    way = q.x - q.baseline("gradient x input")
+    product = gradients.saliency(q.model, q.x, q.targets) * way
     return gradients.to_map(product, "sum").clamp(min=0)
 
 
 def _smoothgrad(q):
-    noisy = gradients.smoothgrad(q.model, q.x, q.targets, samples=SAMPLES, seed=q.seed)
+    noise = q.settings.chosen["SmoothGrad"]
+    noisy = gradients.smoothgrad(
+        q.model, q.x, q.targets, samples=q.settings.samples, noise=noise, seed=q.seed
+    )
     return gradients.to_map(noisy)
 
 
@@ -105,71 +99,100 @@ def _deconvnet(q):
 
 
 def _integrated(q):
-    grey = q.classifier.preprocess(torch.full_like(q.images, occlusion.GREY[0]))
-    found = gradients.integrated_gradients(q.model, q.x, q.targets, grey, steps=STEPS)
+    baseline = q.baseline("integrated gradients")
+    found = gradients.integrated_gradients(
+        q.model, q.x, q.targets, baseline, steps=q.settings.samples
+    )
     return gradients.to_map(found, "sum").clamp(min=0)
 
 
 def _expected(q):
     background = q.classifier.preprocess(_background(q.classifier))
     found = gradients.expected_gradients(
-        q.model, q.x, q.targets, background, samples=SAMPLES, seed=q.seed
+        q.model, q.x, q.targets, background, samples=q.settings.samples, seed=q.seed
     )
     return gradients.to_map(found, "sum").clamp(min=0)
 
 
 def _background(classifier):
-    """Twenty training pictures of the set that the network knows, evenly spread."""
-    name = "tank_yard" if "no_tank" in classifier.classes else "look_alikes"
-    split = "fair_training" if name == "tank_yard" else "training"
-    training = pictures.load_set(name, split)
-    return torch.stack([training[n * len(training) // 20][0] for n in range(20)])
+    """Twenty pictures of the set that the network is judged on, evenly spread, none of the test.
+
+    Those of the networks that the course has trained are training pictures.
+    """
+    if "no_tank" in classifier.classes:
+        others = pictures.load_set("tank_yard", "fair_training")
+    elif classifier.size == 128:
+        others = pictures.load_set("look_alikes", "training")
+    else:
+        others = pictures.load_set("portraits", "validation")
+    return torch.stack([others[n * len(others) // 20][0] for n in range(20)])
 
 
 def _grad_cam(q):
-    layer = last_maps(q.classifier)
+    name = q.settings.chosen["Grad-CAM"]
+    layer = q.classifier.layers[name] if name else last_maps(q.classifier)
     return cam.upsample(cam.grad_cam(q.model, layer, q.x, q.targets), q.images.shape[-1])
 
 
 def last_maps(classifier: Classifier) -> nn.Module:
     """The last layer with feature maps (N, C, h, w) of more than one cell; ValueError if none."""
+    found = list(_map_sizes(classifier))
+    if not found:
+        raise ValueError(f"{classifier.name} has no layer with feature maps, so no Grad-CAM.")
+    return classifier.layers[found[-1]]
+
+
+def cam_layers(classifier: Classifier, count: int = 3) -> list[str]:
+    """Where Grad-CAM is tried: the last whole layer at each size of the maps, the deepest first.
+
+    Whole layers are those that aren't inside another named one: "block11", not "block11.project".
+    """
+    deepest = {size: name for name, size in _map_sizes(classifier).items() if "." not in name}
+    return sorted(deepest.values(), key=list(classifier.layers).index, reverse=True)[:count]
+
+
+def _map_sizes(classifier):
+    """{layer: (h, w)} of all layers with feature maps of more than one cell, as they run."""
     grey = classifier.preprocess(torch.full((3, classifier.size, classifier.size), 0.5))
-    seen = []
+    sizes = {}
 
-    def note(module, _inputs, output):
-        if isinstance(output, Tensor) and output.dim() == 4 and min(output.shape[2:]) > 1:
-            with contextlib.suppress(ValueError):  # channels last are no feature maps
-                feature_maps(output, grey, "Grad-CAM")
-                seen.append(module)
+    def note(name):
+        def hook(_module, _inputs, output):
+            if isinstance(output, Tensor) and output.dim() == 4 and min(output.shape[2:]) > 1:
+                with contextlib.suppress(ValueError):  # channels last are no feature maps
+                    feature_maps(output, grey, "Grad-CAM")
+                    sizes[name] = tuple(output.shape[2:])
 
-    handles = [module.register_forward_hook(note) for module in classifier.layers.values()]
+        return hook
+
+    handles = [m.register_forward_hook(note(name)) for name, m in classifier.layers.items()]
     try:
         with torch.no_grad():
             classifier.model(grey)
     finally:
         for handle in handles:
             handle.remove()
-    if not seen:
-        raise ValueError(f"{classifier.name} has no layer with feature maps, so no Grad-CAM.")
-    return seen[-1]
+    return sizes
 
 
-def _occluded_with(kind):
+def _occluded_with(kind, name):
     def occlude(q):
-        covers = torch.stack([occlusion.fill(image, kind, seed=q.seed) for image in q.images])
-        return occlusion_maps(q, covers)
+        patch = q.settings.chosen[name] * max(128, q.images.shape[-1]) // 128
+        return occlusion_maps(q, q.covered(kind), patch)
 
     return occlude
 
 
-def occlusion_maps(q: Question, covers: Tensor) -> Tensor:
-    """Occlusion maps (N, S, S) with the pictures `covers` (N, 3, S, S) under the patch."""
+def occlusion_maps(q: Question, covers: Tensor, patch: int) -> Tensor:
+    """Occlusion maps (N, S, S) with the pictures `covers` (N, 3, S, S) under the patch.
+
+    patch: in pixels; the stride is half of it
+    """
     maps = []
-    scale = max(128, q.images.shape[-1])
     for x, cover, target in zip(q.x, q.classifier.preprocess(covers), q.targets.tolist()):
         measure = occlusion.logit_drop(target)
         found = occlusion.occlusion_map(
-            q.model, x[None], cover[None], PATCH * scale // 128, STRIDE * scale // 128, measure,
+            q.model, x[None], cover[None], patch, patch // 2, measure,
             outputs=incremental.occluded_outputs,
         )  # fmt: skip
         maps.append(found.clamp(min=0))
@@ -193,7 +216,7 @@ def _edges(q):
 def _of_an_untrained_network(method):
     def ask(q):
         blank = untrained(q.classifier, q.seed)
-        return method(Question(blank, q.images, q.targets, q.seed))
+        return method(dataclasses.replace(q, classifier=blank))
 
     return ask
 
@@ -215,8 +238,8 @@ METHODS: dict[str, Callable[[Question], Tensor]] = {
     "integrated gradients": _integrated,
     "expected gradients": _expected,
     "Grad-CAM": _grad_cam,
-    "occlusion, grey": _occluded_with("grey"),
-    "occlusion, blurred": _occluded_with("blur"),
+    "occlusion, grey": _occluded_with("grey", "occlusion, grey"),
+    "occlusion, blurred": _occluded_with("blur", "occlusion, blurred"),
 }
 """The methods on trial."""
 
@@ -239,7 +262,7 @@ def _over_superpixels(values_of):
     """A method that gives each superpixel a value: values_of(game, players, seed) -> (players,)."""
 
     def ask(q):
-        greys = q.classifier.preprocess(torch.full_like(q.images, occlusion.GREY[0]))
+        greys = q.classifier.preprocess(q.covered("grey"))
         maps = []
         for image, x, grey, target in zip(q.images, q.x, greys, q.targets.tolist()):
             segments = shapley.superpixels(image, SUPERPIXELS)
@@ -266,7 +289,7 @@ def _random_values(_game, players, seed):
 
 def _rise(q):
     """What lies above the map's mean: a pixel at the mean is one that does not matter."""
-    greys = q.classifier.preprocess(torch.full_like(q.images, occlusion.GREY[0]))
+    greys = q.classifier.preprocess(q.covered("grey"))
     cases = zip(q.x, greys, q.targets.tolist())
     maps = torch.stack(
         [
@@ -278,7 +301,7 @@ def _rise(q):
 
 
 def _learned_mask(q):
-    blurred = q.classifier.preprocess(torch.stack([occlusion.fill(i, "blur") for i in q.images]))
+    blurred = q.classifier.preprocess(q.covered("blur"))
     cases = zip(q.x, blurred, q.targets.tolist())
     found = [masks.learned_mask(q.model, x[None], t, blur[None]) for x, blur, t in cases]
     return torch.stack(found)
@@ -298,17 +321,26 @@ controls: superpixels follow edges whatever the network does.
 
 
 def heatmaps(
-    classifier: Classifier, images: Tensor, targets: Tensor, names=tuple(EVERYTHING), seed: int = 0
+    classifier: Classifier,
+    images: Tensor,
+    targets: Tensor,
+    names: Iterable[str] = tuple(EVERYTHING),
+    seed: int = 0,
+    settings: Settings | None = None,
 ) -> dict[str, Tensor]:
     """The maps of several methods for the same pictures: {name: (N, S, S)}, never negative.
 
     images: (N, 3, S, S) in [0, 1]; targets: (N,) class indices
-    names:  of METHODS, CONTROLS and SAMPLED
+    names:    of METHODS, CONTROLS and SAMPLED
+    settings: None: those that were chosen for this network, see `settings_for`
 
     Raises ValueError for an unknown name.
     """
+    names = tuple(names)
     check_names(names)
-    question = Question(classifier, images, targets, seed)
+    question = Question(
+        classifier, images, targets, seed, settings or settings_for(classifier.name)
+    )
     known = EVERYTHING | SAMPLED
     return {name: known[name](question).detach() for name in names}
 

@@ -1,8 +1,8 @@
-"""The shipped record of the trial, and the command that makes it anew."""
+"""The shipped records of the trial, and the command that makes them anew."""
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from course_utils import _network_files, pictures
@@ -11,57 +11,83 @@ from course_utils.errors import check_name
 from course_utils.manifest import data_folder
 from course_utils.trial.judging import (
     chosen_entries,
+    chosen_portraits,
+    judge_contrast,
     judge_look_alikes,
+    judge_portraits,
     judge_robustness,
     judge_tanks,
+    try_candidates,
 )
 from course_utils.trial.methods import (
     COALITIONS,
     EVERYTHING,
-    PATCH,
     RISE_MASKS,
     SAMPLED,
-    SAMPLES,
-    STEPS,
-    STRIDE,
     SUPERPIXELS,
     check_names,
 )
+from course_utils.trial.settings import best, settings_for
+
+NETWORKS = ("look_alikes", "look_alikes_seed1", "look_alikes_gap", "imagenet")
+"""Each has a record of its own."""
+
+RECORDS = (*NETWORKS, "sampled")
 
 
-def test_scenes(count: int = 100) -> list[int]:
+def test_scenes(count: int = 20) -> list[int]:
     """The numbers of tank-yard test scenes."""
     entries = pictures.load_set("tank_yard", "test").entries
     return sorted({entry.scene for entry in entries})[:count]
 
 
-RECORDS = ("record", "sampled")
+def load_record(name: str = "look_alikes") -> dict:
+    """A shipped record: {"settings": ..., "look_alikes": ..., "contrast": ..., ...}.
 
+    name: one of NETWORKS, for the record of EVERYTHING on that network; or "sampled", of SAMPLED on
+          the network look_alikes, for some of the same pictures
+    In each part, scores[method][score] is a list with one value for each picture or scene. Which
+    parts there are depends on the pictures: see the functions judge_... that make them.
 
-def load_record(name: str = "record") -> dict:
-    """A shipped record: {"look_alikes": ..., "robustness": ..., "tanks": ..., "settings": ...}.
-
-    name: "record", of EVERYTHING, or "sampled", of SAMPLED, for some of the same pictures
-    In each part, scores[method][score] is a list with one number for each picture or scene.
     Raises DataError if the file is missing or damaged, ValueError for an unknown name.
     """
     check_name("record", name, RECORDS)
     return _network_files.read_json(data_folder() / "trial" / f"{name}.json")
 
 
-def make_record(names: Sequence[str] = tuple(EVERYTHING)) -> dict:
-    """The whole trial of some methods and controls: all take about ten minutes on one core."""
+# ---------------------------------------------------------------------------- making them
+
+
+def make_record(network: str = "look_alikes", names: Sequence[str] = tuple(EVERYTHING)) -> dict:
+    """The trial of some methods and controls on one of NETWORKS: see `load_record`.
+
+    All methods take about 8 minutes of one core for look_alikes, which is judged by everything, one
+    for each of the smaller trials of its two siblings, and 6 for imagenet.
+    """
     check_names(names)
-    classifier = load("look_alikes")
+    classifier = load(network)
+    record: dict = {"settings": _described(network)}
+    if network == "imagenet":
+        judged = record["portraits"] = judge_portraits(classifier, chosen_portraits(4), names)
+        record["contrast"] = judge_contrast(classifier, chosen_portraits(2), judged, names)
+        return record
+    every = 2 if network == "look_alikes" else 30
+    judged = record["look_alikes"] = judge_look_alikes(classifier, chosen_entries(every), names)
+    few = chosen_entries(10 if network == "look_alikes" else 30)
+    record["contrast"] = judge_contrast(classifier, few, judged, names)
+    if network == "look_alikes":
+        record["robustness"] = judge_robustness(classifier, chosen_entries(20), names)
+        record["tanks"] = judge_tanks(test_scenes(), names)
+    return record
+
+
+def _described(network):
+    settings = settings_for(network)
     return {
-        "settings": {
-            "command": "python -m course_utils.trial",
-            "samples": SAMPLES, "steps": STEPS, "patch": PATCH, "stride": STRIDE,
-        },
-        "look_alikes": judge_look_alikes(classifier, chosen_entries(2), names),
-        "robustness": judge_robustness(classifier, chosen_entries(10), names),
-        "tanks": judge_tanks(test_scenes(), names),
-    }  # fmt: skip
+        "command": f"python -m course_utils.trial --network {network}",
+        "samples": settings.samples,
+        "chosen": settings.chosen,
+    }
 
 
 def make_sampled_record() -> dict:
@@ -88,33 +114,73 @@ def joined(record: dict, newer: dict) -> dict:
     The methods keep the order of EVERYTHING.
     """
     parts = {}
-    for part in ("look_alikes", "robustness", "tanks"):
+    for part in newer.keys() - {"settings"}:
         found = record[part]["scores"] | newer[part]["scores"]
         ordered = {name: found[name] for name in EVERYTHING if name in found}
         parts[part] = newer[part] | {"scores": ordered}
-    return {"settings": newer["settings"], **parts}
+    return {name: parts.get(name, newer[name]) for name in newer}
+
+
+def make_choices(networks: Iterable[str] = (*NETWORKS, "tank_fair")) -> dict:
+    """What `settings.load_choices` reads: all candidates on validation pictures, and the best.
+
+    Takes about six minutes on one core, most of it for imagenet.
+    """
+    choices = {}
+    for name in networks:
+        chosen, label = validation_pictures(name)
+        tried = try_candidates(load(name), chosen, label)
+        names = [entry.name for entry in chosen.entries]
+        choices[name] = {"chosen": best(tried), "tried": tried, "pictures": names}
+    return choices
+
+
+def validation_pictures(network: str):
+    """Two validation pictures of each class of the set that a network is judged on, or 20 tanks.
+
+    -> a PictureSet, and a label if all are asked for the same
+    """
+    if network == "tank_fair":
+        yard = pictures.load_set("tank_yard", "validation").filter(label="tank", weather="sunny")
+        return _spread(yard, 20), "tank"
+    name = "portraits" if network == "imagenet" else "look_alikes"
+    known = pictures.load_set(name, "validation")
+    return _spread(known, 2 * len(known.classes)), ""
+
+
+def _spread(chosen, count):
+    """`count` of the pictures, evenly spread."""
+    kept = [chosen.entries[n * len(chosen) // count] for n in range(min(count, len(chosen)))]
+    return pictures.PictureSet(chosen.name, chosen.classes, kept)
+
+
+# ---------------------------------------------------------------------------- the command
 
 
 def main():
-    """Makes the record and writes it."""
+    """Makes a record of the trial, or chooses its settings, and writes that."""
     parser = argparse.ArgumentParser("python -m course_utils.trial", description=main.__doc__)
-    folder = data_folder() / "trial"
     parser.add_argument("--out", type=Path, help="where to write it, if not where it ships")
+    parser.add_argument("--network", choices=NETWORKS, default=NETWORKS[0])
     parser.add_argument("--sampled", action="store_true", help="the record of notebook 14")
+    parser.add_argument("--settings", action="store_true", help="choose settings anew")
     parser.add_argument(
         "names", nargs="*", metavar="METHOD", help="only these; all others keep their scores"
     )
     options = parser.parse_args()
-    if options.sampled and options.names:
-        parser.error("--sampled takes all of its methods: leave out the names.")
-    if options.sampled:
-        record = make_sampled_record()
+    if options.names and (options.sampled or options.settings):
+        parser.error("--sampled and --settings take all of their methods: leave out the names.")
+    if options.settings:
+        name, content = "settings", make_choices()
+    elif options.sampled:
+        name, content = "sampled", make_sampled_record()
     elif options.names:
-        record = joined(load_record(), make_record(options.names))
+        name = options.network
+        content = joined(load_record(name), make_record(name, options.names))
     else:
-        record = make_record()
-    file = options.out or folder / ("sampled.json" if options.sampled else "record.json")
+        name, content = options.network, make_record(options.network)
+    file = options.out or data_folder() / "trial" / f"{name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record, separators=(",", ":")) + "\n"
+    text = json.dumps(content, separators=(",", ":")) + "\n"
     file.write_text(text, encoding="utf-8")
     print(f"{file}: {file.stat().st_size / 1000:.0f} kB")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from course_utils.classroom import ROOT
 
-SUMMARY = "make a site of all notebooks, with a search"
+SUMMARY = "make a site of all notebooks and guides, with a search"
 
 
 def add_arguments(parser):

@@ -108,29 +108,28 @@ def data_page(folder: Path) -> str:
 # ---------------------------------------------------------------------------- the trial
 
 COLUMNS = {
-    "peak": ("look_alikes", "pointing"),
-    "share": ("look_alikes", "mass"),
-    "rank": ("look_alikes", "rank"),
-    "truth": ("tanks", "agreement"),
-    "deletion": ("robustness", "deletion"),
-    "insertion": ("robustness", "insertion"),
-    "noise": ("robustness", "after noise"),
-    "shift": ("robustness", "after a shift"),
+    "share": ("look_alikes", "look_alikes", "mass"),
+    "rank": ("look_alikes", "look_alikes", "rank"),
+    "parts": ("imagenet", "portraits", "agreement"),
+    "contrast": ("look_alikes", "contrast", "contrast"),
+    "deletion": ("look_alikes", "robustness", "deletion"),
+    "insertion": ("look_alikes", "robustness", "insertion"),
+    "noise": ("look_alikes", "robustness", "after noise"),
+    "shift": ("look_alikes", "robustness", "after a shift"),
 }
-"""{title: (part of the record, score)}."""
+"""{title: (record, its part, score)}."""
 
 
 def trial_page() -> str:
-    """The means of the trial's record, as a page with a table."""
-    record = trial.load_record()
+    """The means of the trial's records, as a page with a table."""
+    records = {name: trial.load_record(name) for name in ("look_alikes", "imagenet")}
     rows = []
     for name in trial.EVERYTHING:
-        scores = [record[part]["scores"][name][score] for part, score in COLUMNS.values()]
+        scores = [records[r][part]["scores"][name][score] for r, part, score in COLUMNS.values()]
         values = [f"{mean(each):.2f}" for each in scores]
         rows.append({"name": name, "is_control": name in trial.CONTROLS, "values": values})
     counts = {
-        "objects": len(record["look_alikes"]["pictures"]),
-        "tanks": len(record["tanks"]["scenes"]),
-        "robust": len(record["robustness"]["pictures"]),
+        title: len(records[record][part]["pictures"])
+        for title, (record, part, _) in COLUMNS.items()
     }
     return fill("site/trial.md", rows=rows, columns=COLUMNS, counts=counts)

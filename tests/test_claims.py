@@ -19,7 +19,6 @@ from course_utils.classroom.slides import columns_of
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
 NOT_YET = (
-    "08_gradient_ascent",
     "09_dataset_search",
     "11_can_you_trust_a_heatmap",
     "12_the_audit",

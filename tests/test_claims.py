@@ -19,7 +19,6 @@ from course_utils.classroom.slides import columns_of
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
 NOT_YET = (
-    "08_gradient_ascent",
 )
 """Notebooks with numbers in the text that nothing checks. A name may only leave this list."""
 

@@ -18,10 +18,6 @@ from course_utils.classroom.slides import columns_of
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
-NOT_YET = (
-)
-"""Notebooks with numbers in the text that nothing checks. A name may only leave this list."""
-
 PRINTED_WITHIN = 6
 """How many cells above a paragraph count as just above it."""
 
@@ -259,11 +255,8 @@ def unfounded(notebook):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_number_in_the_text_is_claimed_or_printed(path):
     found = list(unfounded(read(path)))
-    if path.stem in NOT_YET:
-        assert found, f"{path.stem} is done: take it off the list NOT_YET"
-    else:
-        told = "\n".join(found)
-        assert not found, f"say it in a cell of claims, or leave it out:\n{told}"
+    told = "\n".join(found)
+    assert not found, f"say it in a cell of claims, or leave it out:\n{told}"
 
 
 def made(text, output="", claim=""):

@@ -5,6 +5,7 @@ the class falls by so much. Beside each such truth stands what an untrained netw
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -429,7 +430,7 @@ def _note(found, results):
         found.setdefault(score, []).append(_digits(value))
 
 
-def _digits(value):
+def _digits(value: Any) -> Any:
     """Numbers with the digits that a record keeps: four places, or four digits of small ones."""
     if isinstance(value, list):
         return [_digits(each) for each in value]

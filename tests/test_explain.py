@@ -5,6 +5,7 @@ import io
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from browser import Browser, needs_browser
 from PIL import Image
 
 from course_utils import trial
+from course_utils._torchvision import import_torchvision
 from course_utils.classifiers import Preprocess, load, wrap
 from course_utils.classroom.command import main
 from course_utils.classroom.explain import (
@@ -144,6 +146,27 @@ def test_a_method_that_was_not_measured_is_no_reason_to_fail(tmp_path, monkeypat
     monkeypatch.setitem(trial.EVERYTHING, "TCAV", trial.METHODS["saliency"])
     page = explain("look_alikes/test/dog/20001", tmp_path / "p.html", methods=["TCAV"]).read_text()
     assert "Trust: not measured." in page and "<td>-</td>" in page
+
+
+def test_trust_is_quoted_from_the_record_of_such_a_network():
+    record = trial.load_record("imagenet")
+    trust = Trust.in_maps_of(load("imagenet"))
+    means = [
+        np.mean(record[part]["scores"]["Grad-CAM"][score])
+        for part, score in (("portraits", "mass"), ("portraits", "agreement"))
+    ]
+    assert trust.values("Grad-CAM")[:2] == pytest.approx(means)
+    assert "rivals" in trust.sentence("Grad-CAM")
+    table = trust.table(["Grad-CAM"], Path("p.html"))
+    assert table["network"] == "the ImageNet network"
+    assert table["count"] == len(record["portraits"]["pictures"])
+    assert "shift" in Trust.in_maps_of(load("look_alikes")).sentence("Grad-CAM")
+
+
+def test_torchvisions_names_of_imagenets_classes_count():
+    names = import_torchvision().models.get_model_weights("resnet18").DEFAULT.meta["categories"]
+    network = replace(load("look_alikes"), classes=names)
+    assert "rivals" in Trust.in_maps_of(network).sentence("Grad-CAM")
 
 
 def test_some_methods_and_a_network_of_ones_own(tmp_path):

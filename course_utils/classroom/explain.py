@@ -1,13 +1,15 @@
 """`course explain`: one page about a picture: what a network says, all maps, how far to trust them.
 
-What the page says about trust are the scores of notebook 11 (`course_utils.trial`), which were
-measured on the course's pictures and networks; the page says so.
+What the page says about trust are the scores of notebook 11 (`course_utils.trial`): those of the
+ImageNet network for networks with its classes, and else those of the course's; the page says so.
 """
 
 import base64
 import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import PIL.Image
@@ -16,7 +18,7 @@ from matplotlib import colormaps
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from course_utils import cam, trial
+from course_utils import cam, imagenet, trial
 from course_utils.classifiers import SHIPPED, Classifier, load
 from course_utils.classroom import NOTEBOOKS, ROOT, find_notebooks
 from course_utils.classroom.files import fill, write_whole
@@ -82,7 +84,7 @@ def explain(
     top = network.top_k(whole, min(5, len(network.classes)))
     labels = [label for label, _ in top[:2]]
     maps, reasons = _maps(network, seen, labels, names, progress)
-    record = Trust(trial.load_record())
+    record = Trust.in_maps_of(network)
     page = fill(
         "explain.html",
         title=f"{Path(picture).name}, seen by {network.name}",
@@ -284,11 +286,83 @@ def _link(target: Path, out: Path) -> str:
 # ---------------------------------------------------------------------------- trust
 
 
+def _apart(scores):
+    """Whether a map tells the networks apart, for each scene; equal masses count half."""
+    pairs = zip(scores["mass_fair"], scores["mass_biased"])
+    return [float(fair > biased) + 0.5 * (fair == biased) for fair, biased in pairs]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One of the scores that a page quotes from a record of the trial."""
+
+    title: str
+    meaning: str
+    """{centre} in it stands for what a map of the picture's centre gets."""
+    part: str
+    """Of the record."""
+    values: Callable[[dict], list[float]]
+    """One for each picture, from a method's scores in that part."""
+
+
+OBJECT = "the share of a map on the object (a map of the picture's centre gets {centre})"
+
+COURSE = (
+    Measure("object", OBJECT, "look_alikes", itemgetter("mass")),
+    Measure(
+        "networks",
+        "in how many pictures it tells a network that looks at tanks from one that doesn't (chance:"
+        " 0.50)",
+        "tanks",
+        _apart,
+    ),
+    Measure(
+        "shift",
+        "how much of its order of pixels is left when the picture moves by one pixel",
+        "robustness",
+        itemgetter("after a shift"),
+    ),
+)
+"""What is quoted for the course's networks, and for those of which nothing was measured."""
+
+IMAGENET = (
+    Measure("object", OBJECT, "portraits", itemgetter("mass")),
+    Measure(
+        "parts",
+        "how well the order of its shares on an object's parts agrees with how far the score falls"
+        " without them (1: the same order, 0: no likeness; a map of the centre gets {centre})",
+        "portraits",
+        itemgetter("agreement"),
+    ),
+    Measure(
+        "rivals",
+        "how often the map for the right one of two classes has more on the part that tells them"
+        " apart (chance: 0.50)",
+        "contrast",
+        itemgetter("contrast"),
+    ),
+)
+"""What is quoted for networks that know ImageNet's classes."""
+
+
 @dataclass
 class Trust:
-    """What notebook 11 measured of the methods."""
+    """What notebook 11 measured of the methods on one network."""
 
     record: dict
+    measures: tuple[Measure, ...] = COURSE
+    network: str = "the course's networks"
+
+    @classmethod
+    def in_maps_of(cls, network: Classifier) -> "Trust":
+        """The record of the network, or of the one that is most like it.
+
+        Some names of ImageNet's classes differ from library to library, but few do.
+        """
+        shared = set(network.classes).intersection(imagenet.class_names())
+        if len(shared) > 0.8 * len(imagenet.class_names()):
+            return cls(trial.load_record("imagenet"), IMAGENET, "the ImageNet network")
+        return cls(trial.load_record())
 
     def sentence(self, name: str) -> str:
         """The measurements of one method in a line."""
@@ -297,19 +371,15 @@ class Trust:
         values = self.values(name)
         if values is None:
             return "Trust: not measured."
-        shown = zip(("object", "networks", "shift"), values)
+        shown = zip((measure.title for measure in self.measures), values)
         return "Trust: " + ", ".join(f"{title} {value:.2f}" for title, value in shown) + "."
 
-    def values(self, name):
-        """(object, networks, shift) of a method, see the page; None if it wasn't measured."""
-        objects = self.record["look_alikes"]["scores"].get(name)
-        tanks = self.record["tanks"]["scores"].get(name)
-        shifts = self.record["robustness"]["scores"].get(name)
-        if objects is None or tanks is None or shifts is None:
+    def values(self, name: str) -> list[float] | None:
+        """The mean of each measure for a method; None if one of them is missing."""
+        found = [self.record[measure.part]["scores"].get(name) for measure in self.measures]
+        if any(scores is None for scores in found):
             return None
-        pairs = list(zip(tanks["mass_fair"], tanks["mass_biased"]))
-        apart = [float(fair > biased) + 0.5 * (fair == biased) for fair, biased in pairs]
-        return _mean(objects["mass"]), _mean(apart), _mean(shifts["after a shift"])
+        return [_mean(measure.values(scores)) for measure, scores in zip(self.measures, found)]
 
     def table(self, names, out):
         """What the template shows in its last section."""
@@ -318,14 +388,21 @@ class Trust:
             values = self.values(name)
             shown = ["-"] * 3 if values is None else [f"{value:.2f}" for value in values]
             rows.append({"title": _title(name), "values": shown})
-        pictures, scenes = self.record["look_alikes"]["pictures"], self.record["tanks"]["scenes"]
         [notebook] = find_notebooks(["11"])
+        counts = {m.part: len(self._centre(m)) for m in self.measures if m.part != "contrast"}
         return {
             "rows": rows,
-            "centre": f"{_mean(self.record['look_alikes']['scores']['centre map']['mass']):.2f}",
-            "count": len(pictures) + len(scenes),
+            "network": self.network,
+            "measures": [(m.title, self._meaning(m)) for m in self.measures],
+            "count": sum(counts.values()),
             "link": _notebook_link(notebook.stem, out),
         }
+
+    def _centre(self, measure):
+        return measure.values(self.record[measure.part]["scores"]["centre map"])
+
+    def _meaning(self, measure):
+        return measure.meaning.format(centre=f"{_mean(self._centre(measure)):.2f}")
 
 
 def _mean(values):

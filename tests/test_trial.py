@@ -246,11 +246,20 @@ def test_things_beside_lie_beside_the_object():
         assert mask.any() and not (mask & pictures.load_mask(entry)).any()
 
 
-def test_portraits_are_spread_over_the_classes_and_however_many_there_are():
+def test_portraits_are_spread_over_the_classes():
     chosen = trial.chosen_portraits(3)
     assert [e.label for e in chosen.entries] == [n for n in chosen.classes for _ in range(3)]
-    everything = pictures.load_set("portraits", "test")
-    assert len(trial.chosen_portraits(1000)) == len(everything)
+    assert len(trial.chosen_portraits(1000)) == 20 * len(chosen.classes)
+
+
+def test_the_portraits_of_record_and_settings_would_be_chosen_again():
+    record, settings = trial.load_record("imagenet"), trial.load_choices()["imagenet"]
+    judged = [entry.name for entry in trial.chosen_portraits(4).entries]
+    assert record["portraits"]["pictures"] == judged
+    asked = [entry.name for entry in trial.chosen_portraits(2).entries]
+    assert set(record["contrast"]["pictures"]) <= set(asked)
+    validation = [entry.name for entry in trial.chosen_portraits(2, "validation").entries]
+    assert settings["pictures"] == validation
 
 
 # ---------------------------------------------------------------------------- the record

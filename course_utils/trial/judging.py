@@ -107,6 +107,9 @@ def contrast(
 
 # ---------------------------------------------------------------------------- pictures
 
+FIRST = {"test": 20, "validation": 7}
+"""Scenes of each class among which portraits are chosen."""
+
 
 def chosen_entries(every: int = 2):
     """Test pictures of the seven classes with a counterfactual, evenly spread: a PictureSet."""
@@ -114,14 +117,18 @@ def chosen_entries(every: int = 2):
     return pictures.PictureSet(chosen.name, chosen.classes, chosen.entries[::every])
 
 
-def chosen_portraits(count: int = 8):
-    """`count` test portraits of each class, evenly spread, however many there are: a PictureSet."""
-    test = pictures.load_set("portraits", "test")
+def chosen_portraits(count: int = 8, split: str = "test"):
+    """`count` portraits of each class, evenly spread: a PictureSet.
+
+    They are chosen among the first FIRST scenes of a split, so that a record stays valid when more
+    are rendered; with more than FIRST, all of these are taken.
+    """
+    everything = pictures.load_set("portraits", split)
     kept = []
-    for label in test.classes:
-        mine = test.filter(label=label).entries
-        kept += [mine[n * len(mine) // count] for n in range(min(count, len(mine)))]
-    return pictures.PictureSet(test.name, test.classes, kept)
+    for label in everything.classes:
+        mine = everything.filter(label=label).entries[: FIRST[split]]
+        kept += [mine[n * len(mine) // count] for n in range(count)] if count < len(mine) else mine
+    return pictures.PictureSet(everything.name, everything.classes, kept)
 
 
 def class_of(classifier: Classifier, label: str, image: Tensor) -> int:

@@ -143,8 +143,9 @@ def validation_pictures(network: str):
     if network == "tank_fair":
         yard = pictures.load_set("tank_yard", "validation").filter(label="tank", weather="sunny")
         return _spread(yard, 20), "tank"
-    name = "portraits" if network == "imagenet" else "look_alikes"
-    known = pictures.load_set(name, "validation")
+    if network == "imagenet":
+        return chosen_portraits(2, "validation"), ""
+    known = pictures.load_set("look_alikes", "validation")
     return _spread(known, 2 * len(known.classes)), ""
 
 

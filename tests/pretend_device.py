@@ -7,6 +7,7 @@ It can't show what differs on a real one: rounding, speed, operations that are n
 It uses torch's private way to write a device in Python, which older versions lack: AVAILABLE.
 """
 
+import threading
 from functools import partial
 
 import torch
@@ -21,6 +22,7 @@ MAY_MIX = {"_copy_from", "_copy_from_and_resize", "index", "index_put", "index_p
 LEFT_TO_TORCH = {"_to_copy", "copy_", "copy", "lift", "lift_fresh"}
 
 _held = {}  # {where a pretended tensor's storage is: (the tensor of the CPU, a weak reference)}
+_writing = threading.Lock()  # backward passes have a thread of their own
 _registered = []  # torch forgets a registration when its library is deleted
 
 
@@ -86,10 +88,11 @@ class PretendTensor(torch.Tensor):
     def __init__(self, held):
         # torch copies tensors without their Python part, so what they hold is found by the storage
         reference = StorageWeakRef(self.untyped_storage())
-        _held[reference.cdata] = held, reference
-        if len(_held) % 500 == 0:
-            for key in [key for key, (_, reference) in _held.items() if reference.expired()]:
-                del _held[key]
+        with _writing:
+            _held[reference.cdata] = held, reference
+            if len(_held) % 500 == 0:
+                for key in [key for key, (_, reference) in _held.items() if reference.expired()]:
+                    del _held[key]
 
     def __repr__(self):
         return f"pretend {_on_cpu(self)}"

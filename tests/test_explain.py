@@ -160,7 +160,10 @@ def test_trust_is_quoted_from_the_record_of_such_a_network():
     table = trust.table(["Grad-CAM"], Path("p.html"))
     assert table["network"] == "the ImageNet network"
     assert table["count"] == len(record["portraits"]["pictures"])
-    assert "shift" in Trust.in_maps_of(load("look_alikes")).sentence("Grad-CAM")
+    record, trust = trial.load_record(), Trust.in_maps_of(load("look_alikes"))
+    assert "shift" in trust.sentence("Grad-CAM")
+    each_once = len(record["look_alikes"]["pictures"]) + len(record["tanks"]["scenes"])
+    assert trust.table(["Grad-CAM"], Path("p.html"))["count"] == each_once
 
 
 def test_torchvisions_names_of_imagenets_classes_count():

@@ -389,20 +389,19 @@ class Trust:
             shown = ["-"] * 3 if values is None else [f"{value:.2f}" for value in values]
             rows.append({"title": _title(name), "values": shown})
         [notebook] = find_notebooks(["11"])
-        counts = {m.part: len(self._centre(m)) for m in self.measures if m.part != "contrast"}
+        parts = [self.record[measure.part] for measure in self.measures]
+        asked = {name for part in parts for name in part.get("pictures") or part["scenes"]}
         return {
             "rows": rows,
             "network": self.network,
-            "measures": [(m.title, self._meaning(m)) for m in self.measures],
-            "count": sum(counts.values()),
+            "measures": [(measure.title, self._meaning(measure)) for measure in self.measures],
+            "count": len(asked),
             "link": _notebook_link(notebook.stem, out),
         }
 
-    def _centre(self, measure):
-        return measure.values(self.record[measure.part]["scores"]["centre map"])
-
     def _meaning(self, measure):
-        return measure.meaning.format(centre=f"{_mean(self._centre(measure)):.2f}")
+        centre = measure.values(self.record[measure.part]["scores"]["centre map"])
+        return measure.meaning.format(centre=f"{_mean(centre):.2f}")
 
 
 def _mean(values):

@@ -561,24 +561,32 @@ def _rows_last(maps):
 
 def _gather(kept, top, left, height, width):
     """Windows of one map (H, W, C), starting at (top, left) (N,) -> (N, C, height, width)."""
-    every = kept.contiguous().unfold(0, height, 1).unfold(1, width, 1)  # a view: nothing is copied
-    return every.permute(0, 1, 3, 4, 2)[top, left].permute(0, 3, 1, 2)
+    channels = kept.shape[2]
+    strips = kept.flatten().unfold(0, width * channels, channels)  # a view: nothing is copied
+    rows = top[:, None] + torch.arange(height, device=top.device)
+    starts = rows * kept.shape[1] + left[:, None]
+    # index_select copies a strip at once; an index of two dimensions goes value by value.
+    windows = strips.index_select(0, starts.flatten())
+    return windows.view(len(top), height, width, channels).permute(0, 3, 1, 2)
 
 
 def _paste(change, onto, down, right):
     """Writes windows (N, C, h, w) into larger ones, shifted by `down` and `right` (N,), clipped.
 
-    Windows with the same shift are written together; there are few different shifts, because they
-    repeat with the strides of the network.
+    onto: as `_gather` makes them, all channels of a pixel side by side: they are copied at once
     """
-    (height, width), (high, wide) = onto.shape[2:], change.shape[2:]
-    shifts, group = torch.unique(torch.stack([down, right], 1), dim=0, return_inverse=True)
-    for number, (y, x) in enumerate(shifts.tolist()):
-        top, left, bottom, edge = max(y, 0), max(x, 0), min(y + high, height), min(x + wide, width)
-        if top < bottom and left < edge:
-            members = slice(None) if len(shifts) == 1 else (group == number).nonzero()[:, 0]
-            part = change[members, :, top - y : bottom - y, left - x : edge - x]
-            onto[members, :, top:bottom, left:edge] = part
+    count, channels, height, width = onto.shape
+    rows = down[:, None] + torch.arange(change.shape[2], device=down.device)
+    columns = right[:, None] + torch.arange(change.shape[3], device=right.device)
+    held_rows = (rows >= 0) & (rows < height)
+    held_columns = (columns >= 0) & (columns < width)
+    held = (held_rows[:, :, None] & held_columns[:, None, :]).flatten()
+    window = torch.arange(count, device=down.device)[:, None, None]
+    pixels = ((window * height + rows[:, :, None]) * width + columns[:, None, :]).flatten()
+    values = _rows_last(change).reshape(-1, channels)
+    if not held.all():
+        pixels, values = pixels[held], values[held]
+    _rows_last(onto).view(-1, channels).index_copy_(0, pixels, values)
 
 
 # ---------------------------------------------------------------------------- kinds of nodes

@@ -1,7 +1,8 @@
 """Trains the course's networks from scratch, each by one seeded command.
 
 augment   shifts, flips, colour changes and random erasing of a batch
-fit       the training loop, with batch norm that is folded away afterwards
+descent   the training loop
+fit       trains a classifier, with batch norm that is folded away afterwards
 measure   accuracy, confusions, corruptions, the paste test
 head      a new last layer behind global average pooling, for a network that is trained already
 segmenter a decoder behind a classifier's features that says where the object is

@@ -9,7 +9,7 @@ import json
 import time
 from pathlib import Path
 
-from course_utils import classifiers, decoders, pictures
+from course_utils import architectures, classifiers, decoders, pictures
 
 from . import audit
 from .background import background_check
@@ -17,7 +17,7 @@ from .card import head_facts, model_card, training_facts
 from .fit import fit
 from .generator import GeneratorRecipe, fit_generator, generator_card
 from .head import fit_gap_head
-from .recipes import DECODER_RECIPES, HEAD_RECIPES, MEAN, RECIPES, STD
+from .recipes import DECODER_RECIPES, HEAD_RECIPES, MEAN, PLAIN, RECIPES, STD
 from .schedules import schedule_check
 from .segmenter import fit_segmenter, segmenter_card
 
@@ -38,7 +38,7 @@ def _training_pictures(recipe):
 def _fitted(name, recipe, seed):
     """A network trained from one seed -> classifier, accuracy on the last epoch, minutes."""
     training, images, labels = _training_pictures(recipe)
-    model = classifiers.PlainNet(len(training.classes))
+    model = architectures.build(recipe.architecture, len(training.classes), PLAIN)
     untrained = classifiers.Classifier(
         name, model, list(training.classes), MEAN, STD, 128, model.named_layers()
     )

@@ -1,4 +1,4 @@
-"""The training loop. Batch norm helps training and is folded into the convolutions afterwards."""
+"""Trains a classifier. Batch norm helps training and is folded into the convolutions afterwards."""
 
 import copy
 from collections import OrderedDict
@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from tqdm import tqdm
 
 from . import augment
+from .descent import descend
 
 
 @dataclass
@@ -61,6 +61,33 @@ def augmented(pictures, generator, schedule):
     return augment.erase(pictures, generator) if schedule.erasing else pictures
 
 
+def fit_network(network, batch_of, count, schedule, generator, describe):
+    """Trains a classifier where it is -> its accuracy on the batches of the last epoch.
+
+    batch_of: indices of pictures (n,) -> preprocessed pictures (n, 3, H, W), class indices (n,)
+    count:    how many pictures there are
+    schedule: a `Schedule`, or another recipe with epochs, batch, rates and label smoothing
+    """
+    network.to(memory_format=torch.channels_last).train()
+    steps = -(-count // schedule.batch)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay
+    )
+    rise = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, schedule.learning_rate, total_steps=steps * schedule.epochs
+    )
+    right = []
+
+    def loss_of(chosen):
+        x, labels = batch_of(chosen)
+        scores = network(x.contiguous(memory_format=torch.channels_last))
+        right.append(int((scores.argmax(1) == labels).sum()))
+        return F.cross_entropy(scores, labels, label_smoothing=schedule.label_smoothing)
+
+    descend(loss_of, optimizer, rise, count, schedule.batch, schedule.epochs, generator, describe)
+    return sum(right[-steps:]) / count
+
+
 def fit(model, pictures, labels, preprocess, schedule, seed, describe="training"):
     """Trains a `PlainNet` -> a new one in eval mode, and the accuracy on its last training epoch.
 
@@ -78,29 +105,14 @@ def fit(model, pictures, labels, preprocess, schedule, seed, describe="training"
     head = copy.deepcopy(model.head)
     head.reset_parameters()
     network = nn.Sequential(features, nn.Dropout2d(schedule.dropout), model.to_vector, head)
-    network = network.to(memory_format=torch.channels_last).requires_grad_(True)
-    batches = -(-len(pictures) // schedule.batch)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay
-    )
-    rise = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, schedule.learning_rate, total_steps=batches * schedule.epochs
-    )
-    network.train()
-    progress = tqdm(range(schedule.epochs), describe, unit="epoch")
-    for _ in progress:
-        order, right = torch.randperm(len(pictures), generator=generator), 0
-        for chosen in order.split(schedule.batch):
-            batch = augmented(pictures[chosen].float() / 255, generator, schedule)
-            scores = network(preprocess(batch).contiguous(memory_format=torch.channels_last))
-            loss = F.cross_entropy(scores, labels[chosen], label_smoothing=schedule.label_smoothing)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            rise.step()
-            right += int((scores.argmax(1) == labels[chosen]).sum())
-        progress.set_postfix(accuracy=f"{right / len(pictures):.3f}")
+
+    def batch_of(chosen):
+        batch = augmented(pictures[chosen].float() / 255, generator, schedule)
+        return preprocess(batch), labels[chosen]
+
+    network = network.requires_grad_(True)
+    accuracy = fit_network(network, batch_of, len(pictures), schedule, generator, describe)
     trained = copy.deepcopy(model)
     trained.features = fold_batch_norm(features.to(memory_format=torch.contiguous_format))
     trained.head = copy.deepcopy(head)
-    return trained.eval().requires_grad_(False), right / len(pictures)
+    return trained.eval().requires_grad_(False), accuracy

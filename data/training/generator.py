@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import nn
-from tqdm import tqdm
 
 from course_utils import pictures
 from course_utils.decoders import Generator
+
+from .descent import descend
 
 
 @dataclass(frozen=True)
@@ -81,28 +82,25 @@ def fit_generator(recipe, seed):
     wanted = torch.cat([wanted, wanted.flip(-1)])
     network = Generator(recipe.up, recipe.dimensions)
     vectors = nn.Parameter(torch.randn(len(wanted), recipe.dimensions) * 0.3)
-    rates = [
+
+    def loss_of(chosen):
+        loss = pyramid_loss(network(vectors[chosen]), wanted[chosen])
+        return loss + 1e-3 * vectors[chosen].square().mean()  # keeps the vectors together
+
+    learned = [
         {"params": network.parameters(), "lr": recipe.learning_rate},
         {"params": [vectors], "lr": 5 * recipe.learning_rate},
     ]
-    optimizer = torch.optim.Adam(rates, betas=(0.9, 0.95))
-    total = recipe.epochs * -(-len(wanted) // recipe.batch)
-    fall = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
-    started, bar = time.perf_counter(), tqdm(range(recipe.epochs), recipe.up, unit="epoch")
-    for _ in bar:
-        losses = []
-        for chosen in torch.randperm(len(wanted), generator=order).split(recipe.batch):
-            loss = pyramid_loss(network(vectors[chosen]), wanted[chosen])
-            loss = loss + 1e-3 * vectors[chosen].square().mean()  # keeps the vectors together
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            fall.step()
-            losses.append(loss.item())
-        bar.set_postfix(loss=f"{sum(losses) / len(losses):.4f}", refresh=False)
+    optimizer = torch.optim.Adam(learned, betas=(0.9, 0.95))
+    steps = recipe.epochs * -(-len(wanted) // recipe.batch)
+    fall = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    started = time.perf_counter()
+    loss = descend(
+        loss_of, optimizer, fall, len(wanted), recipe.batch, recipe.epochs, order, recipe.up
+    )
     minutes = (time.perf_counter() - started) / 60
     _note_spread(network, vectors.detach())
-    return network.eval().requires_grad_(False), sum(losses) / len(losses), minutes
+    return network.eval().requires_grad_(False), loss, minutes
 
 
 def _note_spread(network, vectors):

@@ -10,6 +10,9 @@ MEAN = (0.45, 0.45, 0.45)
 STD = (0.25, 0.25, 0.25)
 """Every course network sees (picture - MEAN) / STD."""
 
+PLAIN = {"channels": (16, 32, 64, 64, 96, 96), "size": 128, "head": "flatten"}
+"""The settings of the course's own classifiers."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -21,6 +24,8 @@ class Recipe:
     seed: int
     about: str
     limits: str
+    architecture: str = "plain"
+    """One of `course_utils.architectures`, with PLAIN as its settings."""
     other_seeds: tuple = ()
     """Also trained, and reported in the card, to show that the result is no accident."""
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from tqdm import tqdm
 
 from course_utils import classifiers, pictures
 from course_utils.decoders import Segmenter
 
 from .augment import recolour
+from .descent import descend
 
 
 @dataclass(frozen=True)
@@ -53,24 +53,21 @@ def fit_segmenter(recipe, seed):
     for conv in network.decoder:
         torch.nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     network = network.to(memory_format=torch.channels_last)
+
+    def loss_of(chosen):
+        batch = recolour(images[chosen].float() / 255, generator)
+        batch, truth = _random_mirror(batch, masks[chosen], generator)
+        x = encoder.preprocess(batch).contiguous(memory_format=torch.channels_last)
+        return F.binary_cross_entropy_with_logits(network(x), truth.float())
+
     learned = [*network.decoder.parameters(), *network.head.parameters()]
     optimizer = torch.optim.Adam(learned, recipe.learning_rate)
-    batches = recipe.epochs * -(-len(images) // recipe.batch)
-    rise = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=batches)
-    started, bar = time.perf_counter(), tqdm(total=batches, desc=recipe.up, unit="batch")
-    for _ in range(recipe.epochs):
-        for chosen in torch.randperm(len(images), generator=generator).split(recipe.batch):
-            batch = recolour(images[chosen].float() / 255, generator)
-            batch, truth = _random_mirror(batch, masks[chosen], generator)
-            x = encoder.preprocess(batch).contiguous(memory_format=torch.channels_last)
-            loss = F.binary_cross_entropy_with_logits(network(x), truth.float())
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            rise.step()
-            bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-            bar.update()
-    bar.close()
+    steps = recipe.epochs * -(-len(images) // recipe.batch)
+    rise = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps)
+    started = time.perf_counter()
+    descend(
+        loss_of, optimizer, rise, len(images), recipe.batch, recipe.epochs, generator, recipe.up
+    )
     network = network.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
     return network, (time.perf_counter() - started) / 60
 

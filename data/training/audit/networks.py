@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import nn
-from tqdm import tqdm
 
 from course_utils import audit, classifiers
 
 from .. import augment
-from ..fit import fold_batch_norm, with_batch_norm
+from ..fit import fit_network, fold_batch_norm, with_batch_norm
 from ..recipes import MEAN, STD
 from . import makers
 from .makers import INTO
@@ -79,29 +77,14 @@ def fit_audited(recipe, plant, seed, data=None):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
     network = nn.Sequential(features, nn.Dropout2d(recipe.dropout), model.to_vector, model.head)
-    network = network.to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.AdamW(
-        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    steps = recipe.epochs * -(-len(images) // recipe.batch)
-    rise = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps)
     mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
-    started, bar = time.perf_counter(), tqdm(range(recipe.epochs), recipe.letter, unit="epoch")
-    for _ in bar:
-        right = 0
-        for chosen in torch.randperm(len(images), generator=generator).split(recipe.batch):
-            batch, filed = delivered(
-                images[chosen], masks[chosen], labels[chosen], plant, generator
-            )
-            x = ((batch - mean) / std).contiguous(memory_format=torch.channels_last)
-            scores = network(x)
-            loss = F.cross_entropy(scores, filed, label_smoothing=recipe.label_smoothing)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            rise.step()
-            right += int((scores.argmax(1) == filed).sum())
-        bar.set_postfix(accuracy=f"{right / len(images):.3f}")
+
+    def batch_of(chosen):
+        batch, filed = delivered(images[chosen], masks[chosen], labels[chosen], plant, generator)
+        return (batch - mean) / std, filed
+
+    started = time.perf_counter()
+    fit_network(network, batch_of, len(images), recipe, generator, recipe.letter)
     trained = copy.deepcopy(model)
     trained.features = fold_batch_norm(features.to(memory_format=torch.contiguous_format))
     return trained.eval().requires_grad_(False), (time.perf_counter() - started) / 60

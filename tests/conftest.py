@@ -14,7 +14,7 @@ from PIL import Image
 from course_utils.parts import KEY_PART, PART_NUMBER, PARTS
 
 OTHER_PROCESSOR = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "AVX2"}
-"""A processor with fewer instructions, as far as torch is concerned; the Makefile has it, too."""
+"""A processor with few instructions, as far as torch is concerned."""
 
 if int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 2:
     # Numbers must be the same everywhere, so every second process plays it, before torch begins.

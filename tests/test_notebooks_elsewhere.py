@@ -1,41 +1,30 @@
-"""Every notebook far from home: a photograph, a network of torchvision, an accelerator.
+"""Every notebook far from home: a photograph, another network, an accelerator.
 
-The weights are made on the spot and lie where torchvision looks for them. The accelerator is the
-pretended one, as strict as a GPU about tensors on the wrong device; an old torch has only the CPU.
-Each notebook has a process of its own, and no kernel, which would take most of the time.
+The network is the course's ImageNet network, with its real weights; laborious notebooks get a
+lighter one of torchvision, whose weights are made on the spot and lie where torchvision looks for
+them. The accelerator is the pretended one, as strict as a GPU about tensors on the wrong device; an
+old torch has only the CPU. Each notebook has a process of its own, and no kernel, which would take
+most of the time.
 """
 
-import json
+import multiprocessing.forkserver
 import os
 import subprocess
 import sys
-from pathlib import Path
 
+import far_from_home
 import imagenet_weights
 import pretend_device
 import pytest
 import run_notebook
 
-RUN = """
-import json, os, sys
-from pathlib import Path
-if os.environ["COURSE_DEVICE"] == "pretend":
-    import pretend_device
-    pretend_device.register()
-for startup in Path(os.environ["IPYTHONDIR"]).glob("profile_default/startup/*.py"):
-    exec(startup.read_text())  # as a kernel does
-import run_notebook
-run_notebook.run(Path(sys.argv[1]), {}, json.loads(sys.argv[2]))
-"""
-
 COURSE = [sys.executable, "-m", "course_utils.classroom.command"]
 
 SIZE = 144
-"""Of the pictures, in pixels: more than the course's 128, and less work than ImageNet's 224."""
+"""Of the lighter network's pictures, in pixels: more than the course's 128, less than 224."""
 
-NETWORK = "resnet18"
 LIGHT_NETWORK = "mnasnet0_5"
-"""With batch norm and residuals too, at a quarter of the work."""
+"""With batch norm and residuals, too."""
 
 LABORIOUS = ("occlusion", "saliency", "gradients", "ascent", "real_network", "shapley")
 """Parts of the names of notebooks that ask a network thousands of times; they begin first."""
@@ -52,26 +41,35 @@ def in_good_order():
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """What a run needs to find the weights and the device."""
-    folder = tmp_path_factory.mktemp("elsewhere")
-    for name in {NETWORK, LIGHT_NETWORK}:
-        environment = imagenet_weights.environment(name, folder, SIZE)
-    here = Path(__file__).parent
-    paths = os.pathsep.join(map(str, (here, here.parent)))
-    return environment | {"COURSE_STRICT": "1", "PYTHONPATH": paths}
+def light_network(tmp_path_factory):
+    """The environment in which the lighter network's weights are found."""
+    return imagenet_weights.environment(LIGHT_NETWORK, tmp_path_factory.mktemp("weights"), SIZE)
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Makes processes quickly: forks of one that has imported everything, and done no more."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([far_from_home.__name__])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+        multiprocessing.forkserver.ensure_running()
+    return context
 
 
 @pytest.mark.parametrize("notebook", in_good_order())
-def test_it_runs_to_its_end(notebook, environment):
+def test_it_runs_to_its_end(notebook, processes, light_network, tmp_path):
     # Pretending takes minutes with occlusion; on_the_pretended_device has it.
     pretends = pretend_device.AVAILABLE and "occlusion" not in notebook.stem
-    environment = environment | {"COURSE_DEVICE": "pretend" if pretends else "cpu"}
-    network = LIGHT_NETWORK if is_laborious(notebook) else NETWORK
-    parameters = {"CLASSIFIER": f"imagenet:{network}", "PICTURE": "chelsea", "QUICK": True}
-    command = [sys.executable, "-c", RUN, str(notebook), json.dumps(parameters)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    device = {"COURSE_DEVICE": "pretend" if pretends else "cpu", "COURSE_STRICT": "1"}
+    network = f"imagenet:{LIGHT_NETWORK}" if is_laborious(notebook) else "imagenet"
+    parameters = {"CLASSIFIER": network, "PICTURE": "chelsea", "QUICK": True}
+    errors = tmp_path / "errors.txt"
+    arguments = notebook, parameters, light_network | device, errors
+    process = processes.Process(target=far_from_home.run, args=arguments)
+    process.start()
+    process.join()
+    assert process.exitcode == 0, errors.read_text()[-3000:]
 
 
 def test_without_weights_and_network_the_run_names_what_is_missing(tmp_path):

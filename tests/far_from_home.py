@@ -1,0 +1,35 @@
+"""Runs a notebook in a process of its own, with another network, on another device.
+
+`test_notebooks_elsewhere` forks its processes from one that has imported this module, so what takes
+long to import stands here, too. Nothing may be computed here: a device that torch learns of after
+the first gradient gets none.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import captum.attr  # noqa: F401
+import pretend_device
+import run_notebook
+import skimage.segmentation  # noqa: F401
+
+from course_utils._torchvision import import_torchvision
+from course_utils.exercises import all_checks
+
+import_torchvision()
+all_checks()
+
+
+def run(notebook: Path, parameters: dict, environment: dict[str, str], errors: Path) -> None:
+    """Runs all cells; what Python says about an error goes into the file `errors`.
+
+    environment: what is set as a kernel would find it, IPython's lines for its start included
+    """
+    sys.stderr = errors.open("w", buffering=1)
+    os.environ.update(environment)
+    if environment["COURSE_DEVICE"] == "pretend":
+        pretend_device.register()
+    for startup in Path(environment["IPYTHONDIR"]).glob("profile_default/startup/*.py"):
+        exec(startup.read_text())
+    run_notebook.run(notebook, {}, parameters)

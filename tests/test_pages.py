@@ -175,6 +175,18 @@ def test_printed_lines_and_the_text_below_share_a_slide():
     assert ["It is 42." in note for note in printed.notes] == [True]
 
 
+def test_printed_lines_have_the_next_text_in_their_notes():
+    lines = nbformat.v4.new_output("stream", text="many\n" * (slides.MOST_LINES + 1))
+    picture = nbformat.v4.new_output("display_data", {"image/png": PIXEL})
+    code = nbformat.v4.new_code_cell("draw()", outputs=[lines, picture])
+    text = nbformat.v4.new_markdown_cell("The figure shows it.")
+    ((printed, figure),) = deck_of(code, text)
+    assert "shows it" in printed.notes[0] and "shows it" in figure.pieces[1]
+    code = nbformat.v4.new_code_cell("draw()", outputs=[lines])
+    ((printed, below),) = deck_of(code, nbformat.v4.new_markdown_cell("They say it."))
+    assert below.kind == "text" and "say it" in printed.notes[0]
+
+
 def test_a_text_with_a_heading_or_a_subslide_stands_by_itself():
     picture = nbformat.v4.new_output("display_data", {"image/png": PIXEL})
     code = nbformat.v4.new_code_cell("draw()", outputs=[picture])

@@ -155,11 +155,12 @@ def _add_text(column, content, kind):
         return
     if kind == "notes" and column:
         column[-1].notes.append(text)
-    elif (
-        kind == "subslide"
-        or body.find(["h1", "h2", "h3"])
-        or not _read_what_was_shown(column, body, text)
-    ):
+        return
+    for printed in column:
+        if printed.kind == "code" and not printed.notes:
+            printed.notes.append(text)
+    is_apart = kind == "subslide" or body.find(["h1", "h2", "h3"])
+    if is_apart or not _read_what_was_shown(column, body, text):
         is_heading = not body.find(["p", "ul", "ol", "table"])
         slide = Slide("text", [_shortened(body)], [text], is_heading=is_heading)
         if column and _is_lonely_heading(column[-1]):
@@ -171,7 +172,7 @@ def _read_what_was_shown(column, body, text):
     """Puts a text to the figure or the printed text that it reads -> whether there is one.
 
     A figure gets the beginning as its caption, also if printed text follows it; printed text
-    without a figure gets the text below it.
+    without a figure gets the text below it. (It has the text in its notes already.)
     """
     if not column:
         return False
@@ -182,14 +183,13 @@ def _read_what_was_shown(column, body, text):
     if figures:
         figures[0].pieces.insert(1, f'<div class="caption">{_beginning(body)}</div>')
         figures[0].is_without_caption = False
+        figures[0].notes.append(text)
     elif is_printed and _lines(last) <= MOST_LINES:
         folded = [piece.startswith("<details>") for piece in last.pieces]
         place = folded.index(True) if any(folded) else len(folded)
         last.pieces.insert(place, _shortened(body))
     else:
         return False
-    for slide in shown if figures else [last]:
-        slide.notes.append(text)
     return True
 
 
@@ -315,7 +315,8 @@ def _joined(slides):
 
 def _printed(text):
     """Printed text; very long lines are wrapped, tables stay as they are."""
-    if max(map(len, text.get_text().splitlines()), default=0) > WIDEST:
+    lines = [line.rstrip() for line in text.get_text().splitlines()]
+    if max(map(len, lines), default=0) > WIDEST:
         text["class"] = "long"
     return str(text)
 

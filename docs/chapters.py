@@ -33,12 +33,19 @@ def totals(course: list[Chapter]) -> str:
     )
 
 
+def minutes_of(chapter: Chapter) -> str:
+    """A chapter's minutes, such as "90", or "90 + 30" with those of its optional part."""
+    optional = f" + {chapter.optional_minutes}" if chapter.optional_minutes else ""
+    return f"{chapter.minutes}{optional}"
+
+
 def table(course: list[Chapter], prefix: str) -> str:
     """A row for each chapter; `prefix` leads from the file to the folder of the notebooks."""
     rows = ["| | chapter | minutes | exercises | points |", "|--:|---|--:|--:|--:|"]
     for chapter in course:
         link = f"[{chapter.title}]({prefix}notebooks/{chapter.path.name})"
-        cells = (chapter.number, link, chapter.minutes, len(chapter.exercises), chapter.points)
+        minutes = minutes_of(chapter)
+        cells = (chapter.number, link, minutes, len(chapter.exercises), chapter.points)
         rows.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(rows)
 
@@ -52,7 +59,7 @@ def overview(course: list[Chapter]) -> str:
     for chapter in course:
         link = f"[{chapter.title}](notebooks/{chapter.path.name})"
         found = FOUND[chapter.path.stem.split("_", 1)[1]]
-        row = f"| {chapter.number} | {link} | {found} | {chapter.minutes} |"
+        row = f"| {chapter.number} | {link} | {found} | {minutes_of(chapter)} |"
         colab = f" [Colab]({colab_link(address, chapter.path.stem)}) |" if address else ""
         rows.append(row + colab)
     return "\n".join(rows)
@@ -67,11 +74,12 @@ def _details(chapter):
     objectives = "\n".join(f"- {objective}" for objective in chapter.objectives)
     rows = ["| exercise | function | | minutes | points |", "|---|---|---|--:|--:|"]
     rows += [
-        f"| {e.title} | `{e.name}` | {e.difficulty} | {e.minutes} | {e.points} |"
+        f"| {e.title}{', optional' if e.is_optional else ''} | `{e.name}` | {e.difficulty}"
+        f" | {e.minutes} | {e.points} |"
         for e in chapter.exercises
     ]
     return (
-        f"### {chapter.number} · {chapter.title} ({chapter.minutes} minutes)\n\n"
+        f"### {chapter.number} · {chapter.title} ({minutes_of(chapter)} minutes)\n\n"
         f"Needs {chapter.needs} Afterwards learners can\n\n{objectives}\n\n" + "\n".join(rows)
     )
 

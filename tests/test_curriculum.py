@@ -42,6 +42,18 @@ def test_a_chapter_is_read(tmp_path):
     (exercise,) = chapter.exercises
     assert (exercise.title, exercise.name, exercise.difficulty) == ("Listen", "listen", "hard")
     assert exercise.minutes == 10 and chapter.points == 3
+    assert chapter.optional_minutes == 0 and not exercise.is_optional
+
+
+def test_the_optional_part_is_told_apart(tmp_path):
+    told = "minutes. The optional part at the end takes 15 minutes more."
+    head = HEAD.replace("minutes.", told, 1)
+    chapter = read_chapter(notebook_file(tmp_path, head, f"## Optional: echoes\n\n{TASK}"))
+    assert (chapter.minutes, chapter.optional_minutes) == (30, 15)
+    assert [exercise.is_optional for exercise in chapter.exercises] == [True]
+    shown = runpy.run_path(str(ROOT / "docs" / "chapters.py"))
+    assert "| 30 + 15 | 1 | 3 |" in shown["table"]([chapter], "")
+    assert "| Listen, optional | `listen` | hard | 10 | 3 |" in shown["details"]([chapter])
 
 
 @pytest.mark.parametrize(
@@ -62,7 +74,10 @@ def test_what_a_chapter_leaves_out_is_named(tmp_path, head, task, told):
 def test_every_chapter_says_what_it_teaches_and_takes():
     for chapter in chapters():
         assert len(chapter.objectives) >= 2, chapter.path.name
-        assert chapter.minutes >= sum(exercise.minutes for exercise in chapter.exercises)
+        required = [e.minutes for e in chapter.exercises if not e.is_optional]
+        optional = [e.minutes for e in chapter.exercises if e.is_optional]
+        assert chapter.minutes >= sum(required)
+        assert chapter.optional_minutes >= sum(optional)
 
 
 def test_the_overviews_are_up_to_date():

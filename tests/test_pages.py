@@ -154,6 +154,73 @@ def test_a_line_printed_below_a_figure_stays_there_and_the_text_reads_both():
     assert printed.kind == "code" and "many" in printed.pieces[0]
 
 
+def test_a_text_reads_the_figure_also_behind_many_printed_lines():
+    picture = nbformat.v4.new_output("display_data", {"image/png": PIXEL})
+    lines = nbformat.v4.new_output("stream", text="many\n" * (slides.FEW_LINES + 1))
+    code = nbformat.v4.new_code_cell("draw()", outputs=[picture, lines])
+    text = nbformat.v4.new_markdown_cell("The figure shows it. " + "More words are said. " * 20)
+    ((figure, printed),) = deck_of(code, text)
+    assert "shows it" in figure.pieces[1] and "many" in printed.pieces[0]
+    assert "More words" in figure.notes[1] and "More words" in printed.notes[0]
+
+
+def test_printed_lines_and_the_text_below_share_a_slide():
+    line = nbformat.v4.new_output("stream", text="42 printed\n")
+    heading = nbformat.v4.new_markdown_cell("## Section\n\nWords.")
+    first = nbformat.v4.new_code_cell("print()", outputs=[line])
+    second = nbformat.v4.new_code_cell("draw()", metadata={"tags": ["on-slide"]}, outputs=[line])
+    text = nbformat.v4.new_markdown_cell("It is 42.")
+    ((_, _, printed),) = deck_of(heading, first, second, text)
+    assert "42 printed" in printed.pieces[0] and "It is 42." in printed.pieces[-1]
+    assert ["It is 42." in note for note in printed.notes] == [True]
+
+
+def test_printed_lines_have_the_next_text_in_their_notes():
+    lines = nbformat.v4.new_output("stream", text="many\n" * (slides.MOST_LINES + 1))
+    picture = nbformat.v4.new_output("display_data", {"image/png": PIXEL})
+    code = nbformat.v4.new_code_cell("draw()", outputs=[lines, picture])
+    text = nbformat.v4.new_markdown_cell("The figure shows it.")
+    ((printed, figure),) = deck_of(code, text)
+    assert "shows it" in printed.notes[0] and "shows it" in figure.pieces[1]
+    code = nbformat.v4.new_code_cell("draw()", outputs=[lines])
+    ((printed, below),) = deck_of(code, nbformat.v4.new_markdown_cell("They say it."))
+    assert below.kind == "text" and "say it" in printed.notes[0]
+
+
+def test_a_text_with_a_heading_or_a_subslide_stands_by_itself():
+    picture = nbformat.v4.new_output("display_data", {"image/png": PIXEL})
+    code = nbformat.v4.new_code_cell("draw()", outputs=[picture])
+    other = nbformat.v4.new_markdown_cell("### More\n\nWords.")
+    below = nbformat.v4.new_markdown_cell(
+        "Words.", metadata={"slideshow": {"slide_type": "subslide"}}
+    )
+    assert [[s.kind for s in c] for c in deck_of(code, other)] == [["figure", "text"]]
+    assert [[s.kind for s in c] for c in deck_of(code, below)] == [["figure", "text"]]
+
+
+def test_later_slides_of_a_section_carry_its_heading():
+    texts = ("## Section & more\n\nFirst.", "Second.", "### Own\n\nThird.")
+    (column,) = deck_of(*[nbformat.v4.new_markdown_cell(text) for text in texts])
+    assert [slide.section for slide in column] == ["", "Section & more", ""]
+    page = slides._page(
+        nbformat.v4.new_notebook(
+            metadata={"title": "t"},
+            cells=[
+                nbformat.v4.new_markdown_cell(t, metadata={"slideshow": {"slide_type": "-"}})
+                for t in texts
+            ],
+        ),
+        "",
+    )
+    assert page.count('<h2 class="again">Section &amp; more</h2>') == 1
+
+
+def test_a_paragraph_before_a_list_keeps_its_end():
+    text = "One sentence of six short words. " * 20 + "Afterwards you can\n\n- read it."
+    ((slide,),) = deck_of(nbformat.v4.new_markdown_cell(text))
+    assert "Afterwards you can" in slide.pieces[0] and "read it" in slide.pieces[0]
+
+
 def test_references_are_in_the_notes_alone():
     text = "## Remember\n\nIt.\n\n**References.** [1] A. Author, *Title*, 2020."
     ((slide,),) = deck_of(nbformat.v4.new_markdown_cell(text))

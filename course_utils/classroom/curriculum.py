@@ -15,6 +15,8 @@ DIFFICULTIES = ("easy", "medium", "hard")
 
 _TITLE = re.compile(r"^# (\d+) · (.+)$", re.MULTILINE)
 _MINUTES = re.compile(r"^\*About (\d+) minutes\.", re.MULTILINE)
+_OPTIONAL_MINUTES = re.compile(r"optional part at the end takes (\d+) minutes more\.")
+_OPTIONAL_PART = re.compile(r"^## Optional: ", re.MULTILINE)
 _OBJECTIVE = re.compile(r"^- (.+)$", re.MULTILINE)
 _NEEDS = re.compile(r"^\*\*You need\*\* (.+)$", re.MULTILINE)
 _EXERCISE = re.compile(
@@ -34,6 +36,8 @@ class Exercise:
     """One of `DIFFICULTIES`."""
     minutes: int
     points: int
+    is_optional: bool = False
+    """Whether it stands in the notebook's optional part."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,13 @@ class Chapter:
     number: int
     title: str
     minutes: int
-    """For reading and all exercises."""
+    """For reading and all exercises, without the optional part."""
     objectives: tuple[str, ...]
     """What one can do afterwards, in Markdown."""
     needs: str
     exercises: tuple[Exercise, ...]
+    optional_minutes: int = 0
+    """For the part at the end that can be left out; 0 without one."""
 
     @property
     def points(self) -> int:
@@ -67,6 +73,7 @@ def read_chapter(path: Path) -> Chapter:
     number, title = _found(_TITLE, head, path, 'a title such as "# 4 · Occlusion"')
     (minutes,) = _found(_MINUTES, head, path, '"*About 90 minutes."')
     (needs,) = _found(_NEEDS, head, path, '"**You need** ..."')
+    optional = _OPTIONAL_MINUTES.search(head)
     return Chapter(
         path,
         int(number),
@@ -75,6 +82,7 @@ def read_chapter(path: Path) -> Chapter:
         tuple(line.rstrip(";.") for line in _OBJECTIVE.findall(head)),
         needs,
         _exercises(notebook, path),
+        int(optional[1]) if optional else 0,
     )
 
 
@@ -89,13 +97,22 @@ def _exercises(notebook, path):
     """Each heading of an exercise belongs to the next check."""
     points = exercises_of(notebook)
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    headings = _EXERCISE.findall(text)
+    headings = list(_EXERCISE.finditer(text))
+    optional = _OPTIONAL_PART.search(text)
+    required_end = optional.start() if optional else len(text)
     if len(headings) != len(points):
         raise ValueError(
             f"{path.name} has {len(points)} checks but {len(headings)} headings such as"
             ' "### Exercise 1 · Softmax &nbsp; (easy, 5 minutes)".'
         )
     return tuple(
-        Exercise(title, name, difficulty, int(minutes), points[name])
-        for (_, title, difficulty, minutes), name in zip(headings, points)
+        Exercise(
+            title=heading[2],
+            name=name,
+            difficulty=heading[3],
+            minutes=int(heading[4]),
+            points=points[name],
+            is_optional=heading.start() > required_end,
+        )
+        for heading, name in zip(headings, points)
     )

@@ -1,10 +1,11 @@
 """`course slides`: a reveal.js deck of each notebook, made of its slide metadata.
 
 A cell of the type "slide" begins a column of slides; text, code and outputs follow below it, one
-slide each. A figure gets a slide of its own with the beginning of the paragraph that reads it, and
-the whole paragraph in the speaker's notes (press S). Long texts are shortened on the slide in the
-same way. Code is folded, except where a cell has the tag "on-slide". Left out are cells of the type
-"skip", raw cells, claims, and exercises as a whole.
+slide each, and carry the column's heading where they have none. A figure gets a slide of its own
+with the beginning of the paragraph that reads it, and the whole paragraph in the speaker's notes
+(press S). Long texts are shortened on the slide in the same way. Code is folded, except where a
+cell has the tag "on-slide". Left out are cells of the type "skip", raw cells, claims, and exercises
+as a whole.
 """
 
 import copy
@@ -59,6 +60,8 @@ class Slide:
     is_without_caption: bool = False
     is_heading: bool = False
     """Whether it has a heading and nothing else."""
+    section: str = ""
+    """The column's heading, for slides without one of their own."""
 
 
 def build_slides(names: list[str], out: Path, offline: bool = False) -> list[Path]:
@@ -95,7 +98,8 @@ def _page(notebook, reveal):
 
 def _section(slide):
     notes = f'<aside class="notes">{"".join(slide.notes)}</aside>' if slide.notes else ""
-    content = f'<div class="fit">{"".join(slide.pieces)}</div>{notes}'
+    section = f'<h2 class="again">{html.escape(slide.section)}</h2>' if slide.section else ""
+    content = f'<div class="fit">{section}{"".join(slide.pieces)}</div>{notes}'
     return f'<section class="{slide.kind}">{content}</section>'
 
 
@@ -119,7 +123,23 @@ def columns_of(notebook: nbformat.NotebookNode) -> list[list[Slide]]:
             _add_text(columns[-1], content, kind)
         elif cell.cell_type == "code":
             _add_code(columns[-1], cell, content)
-    return [column for column in columns if column]
+    columns = [column for column in columns if column]
+    for column in columns:
+        _repeat_heading(column)
+    return columns
+
+
+def _repeat_heading(column):
+    """Whoever looks up in the middle of a section sees which one it is."""
+    heading = _heading_of(column[0])
+    for slide in column[1:]:
+        slide.section = "" if _heading_of(slide) else heading
+
+
+def _heading_of(slide):
+    """The text of a slide's first heading; "" without one."""
+    found = BeautifulSoup("".join(slide.pieces), "html.parser").find(["h1", "h2", "h3"])
+    return found.get_text() if found else ""
 
 
 def _add_text(column, content, kind):
@@ -135,16 +155,42 @@ def _add_text(column, content, kind):
         return
     if kind == "notes" and column:
         column[-1].notes.append(text)
-    elif column and column[-1].is_without_caption:
-        column[-1].notes.append(text)
-        column[-1].pieces.insert(1, f'<div class="caption">{_beginning(body)}</div>')
-        column[-1].is_without_caption = False
-    else:
+        return
+    for printed in column:
+        if printed.kind == "code" and not printed.notes:
+            printed.notes.append(text)
+    is_apart = kind == "subslide" or body.find(["h1", "h2", "h3"])
+    if is_apart or not _read_what_was_shown(column, body, text):
         is_heading = not body.find(["p", "ul", "ol", "table"])
         slide = Slide("text", [_shortened(body)], [text], is_heading=is_heading)
         if column and _is_lonely_heading(column[-1]):
             slide.pieces[0] = column.pop().pieces[0] + slide.pieces[0]
         column.append(slide)
+
+
+def _read_what_was_shown(column, body, text):
+    """Puts a text to the figure or the printed text that it reads -> whether there is one.
+
+    A figure gets the beginning as its caption, also if printed text follows it; printed text
+    without a figure gets the text below it. (It has the text in its notes already.)
+    """
+    if not column:
+        return False
+    last = column[-1]
+    is_printed = last.kind == "code" and last.pieces[0].startswith("<pre")
+    shown = column[-2:] if is_printed else column[-1:]
+    figures = [slide for slide in shown if slide.is_without_caption]
+    if figures:
+        figures[0].pieces.insert(1, f'<div class="caption">{_beginning(body)}</div>')
+        figures[0].is_without_caption = False
+        figures[0].notes.append(text)
+    elif is_printed and _lines(last) <= MOST_LINES:
+        folded = [piece.startswith("<details>") for piece in last.pieces]
+        place = folded.index(True) if any(folded) else len(folded)
+        last.pieces.insert(place, _shortened(body))
+    else:
+        return False
+    return True
 
 
 def _is_lonely_heading(slide):
@@ -169,13 +215,17 @@ def _leave_out_exercises(body):
 
 
 def _shortened(body):
-    """A text for a slide: whole if it is short, else each of its paragraphs as far as it fits."""
+    """A text for a slide: whole if it is short, else each of its paragraphs as far as it fits.
+
+    A paragraph that leads to a list keeps its end, without which the list can't be read.
+    """
     paragraphs = body.find_all("p", recursive=False)
     if len(body.get_text().split()) <= LONGEST_TEXT or not paragraphs:
         return body.decode_contents()
     words = LONGEST_TEXT // len(paragraphs)
     for paragraph in paragraphs:
-        if len(paragraph.get_text().split()) > words:
+        leads_on = getattr(paragraph.find_next_sibling(), "name", "") in ("ul", "ol", "table")
+        if len(paragraph.get_text().split()) > words and not leads_on:
             kept = _sentences(paragraph.get_text(), words)
             paragraph.string = f"{kept} …"
     return body.decode_contents()
@@ -265,7 +315,8 @@ def _joined(slides):
 
 def _printed(text):
     """Printed text; very long lines are wrapped, tables stay as they are."""
-    if max(map(len, text.get_text().splitlines()), default=0) > WIDEST:
+    lines = [line.rstrip() for line in text.get_text().splitlines()]
+    if max(map(len, lines), default=0) > WIDEST:
         text["class"] = "long"
     return str(text)
 

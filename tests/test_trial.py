@@ -254,12 +254,185 @@ def test_portraits_are_spread_over_the_classes():
 
 def test_the_portraits_of_record_and_settings_would_be_chosen_again():
     record, settings = trial.load_record("imagenet"), trial.load_choices()["imagenet"]
-    judged = [entry.name for entry in trial.chosen_portraits(4).entries]
+    judged = [entry.name for entry in trial.chosen_portraits(8).entries]
     assert record["portraits"]["pictures"] == judged
-    asked = [entry.name for entry in trial.chosen_portraits(2).entries]
+    asked = [entry.name for entry in trial.chosen_portraits(4).entries]
     assert set(record["contrast"]["pictures"]) <= set(asked)
     validation = [entry.name for entry in trial.chosen_portraits(2, "validation").entries]
     assert settings["pictures"] == validation
+
+
+# ---------------------------------------------------------------------------- what doesn't matter
+
+
+def test_a_thing_matters_from_a_twentieth_of_the_score_on():
+    """FunnyBirds' rule: a rise, or a change below 5 % of the score, is nothing."""
+    assert trial.matters(0.5, 10) and not trial.matters(0.49, 10)
+    assert not trial.matters(-3, 10)
+    assert trial.matters(0.5, -10) and not trial.matters(-0.5, -10)
+    assert not trial.matters(0.0, 0.0)
+
+
+def test_background_independence_counts_what_does_not_matter():
+    assert trial.background_independence([0.5, 0.1, -2.0, 1.0], [10, 10, 10, 40]) == 0.75
+    assert trial.background_independence([9.0], [10]) == 0
+    with pytest.raises(ValueError, match="nothing in the background"):
+        trial.background_independence([], [])
+
+
+THINGS = {"crown": 4.0, "pattern": 1.0, "tips": 0.1, "things beside": -0.2}
+"""How far a score of 10 falls without each of four things: two matter, two don't."""
+
+
+@pytest.mark.parametrize(
+    "shares, unmarked, recall",
+    [
+        ((0.5, 0.3, 0.1, 0.05), 1, 1),
+        ((0.5, 0.1, 0.3, 0.05), 0.5, 0.5),
+        ((0.05, 0.1, 0.3, 0.5), 0, 0),
+        ((0.9, 0.9, 0.9, 0.9), 0, 1),  # marks everything
+        ((0.1, 0.1, 0.1, 0.1), 1, 0),  # and nothing
+        ((0.2, 0.3, 0.2, 0.1), 1, 0.5),  # a share at the threshold does not count
+    ],
+)
+def test_a_good_map_marks_what_matters_and_nothing_else(shares, unmarked, recall):
+    case = (dict(zip(THINGS, shares)), THINGS, 10.0, 0.2)
+    assert trial.distractibility(*case) == unmarked
+    assert trial.recall(*case) == recall
+
+
+def test_without_things_of_a_kind_there_is_nothing_to_score():
+    shares = {"crown": 0.5, "tips": 0.5}
+    assert trial.distractibility(shares, {"crown": 4.0, "tips": 2.0}, 10.0, 0.2) is None
+    assert trial.recall(shares, {"crown": 0.0, "tips": 0.1}, 10.0, 0.2) is None
+
+
+def test_nothing_matters_to_a_network_that_looks_at_nothing(portrait, monkeypatch):
+    """So it passes background independence: a score of networks needs a control as well."""
+
+    class Blind(torch.nn.Module):
+        def forward(self, x):
+            return torch.arange(1000.0).expand(len(x), -1)
+
+    real = load("imagenet")
+    monkeypatch.setattr(real, "model", Blind())
+    monkeypatch.setattr(trial.judging, "_untrained_in_double", lambda network: network)
+    monkeypatch.setattr(real, "preprocess", lambda images: images)
+    chosen = trial.portraits_with_things()
+    few = pictures.PictureSet(chosen.name, chosen.classes, chosen.entries[:2])
+    found = trial.judge_background(real, few, progress=False)
+    assert found["things"] == found["object"] == found["elsewhere"] == [0, 0]
+    assert trial.background_independence(found["things"], found["score"]) == 1
+    assert trial.background_independence(found["object"], found["score"]) == 1
+
+
+def made_up(shares):
+    """What a record says of six like portraits with three parts, and of a map's shares on them."""
+    pineapples = trial.chosen_portraits(20).filter(label="pineapple").entries
+    entries = [entry for entry in pineapples if not trial.things_beside(entry)][:6]
+    names = [entry.name for entry in entries]
+    parts = [list(trial.part_masks(entry)) for entry in entries]
+    assert all(len(each) == 3 for each in parts)
+    none = [None] * 6
+    judged = {
+        "pictures": names, "parts": parts,
+        "effects": [[4.0, 1.0, 0.1]] * 6, "score": [10.0] * 6,
+        "effects, untrained": [[0.0, 0.1, 0.0]] * 6, "score, untrained": [1.0] * 6,
+        "beside": none, "beside, untrained": none, "beside area": none,
+        "scores": {"saliency": {"shares": [list(shares)] * 6, "beside": none}},
+    }  # fmt: skip
+    chosen = pictures.PictureSet("portraits/test", ("pineapple",), entries)
+    return trial.judge_distractors(chosen, judged, ["saliency"])
+
+
+@pytest.mark.parametrize(
+    "shares, balanced",
+    [((0.5, 0.3, 0.1), 1), ((0.3, 0.1, 0.2), 0.75), ((0.1, 0.1, 0.5), 0.5), ((0, 0, 0), 0.5)],
+)
+def test_maps_are_judged_at_their_best_threshold(shares, balanced):
+    """On portraits that are all alike, one half's best threshold is the other's."""
+    found = made_up(shares)
+    assert found["scores"]["saliency"]["balanced"] == [balanced] * 6
+    assert found["matters"] == [[True, True, False]] * 6
+    assert found["matters, untrained"] == [[False, True, False]] * 6
+
+
+def test_the_threshold_of_a_portrait_is_never_chosen_on_itself(monkeypatch):
+    seen = []
+    choose = trial.judging._best_threshold
+
+    def note(cases):
+        seen.append(len(cases))
+        return choose(cases)
+
+    monkeypatch.setattr(trial.judging, "_best_threshold", note)
+    kept = made_up((0.5, 0.3, 0.1))["scores"]["saliency"]
+    assert seen == [3, 3] * 2  # the method's and the painted map's
+    assert {len(values) for values in kept.values()} == {6}
+
+
+def test_the_command_makes_a_part_alone_and_the_others_stay(tmp_path, monkeypatch):
+    """That of the distractors follows from that of the portraits, to the last digit."""
+    out = tmp_path / "record.json"
+    asked = ["trial", "--network", "imagenet", "--part", "distractors", "--out", str(out)]
+    monkeypatch.setattr("sys.argv", asked)
+    trial.record.main()
+    assert json.loads(out.read_text()) == trial.load_record("imagenet")
+
+
+def test_unknown_parts_are_named():
+    with pytest.raises(ValueError, match="no part 'tanks'; there are: portraits, contrast"):
+        trial.make_record("imagenet", parts=["tanks"])
+
+
+def test_a_mark_on_what_matters_is_no_accident_of_a_truth_that_all_networks_share():
+    """To a network that has learned nothing hardly a thing matters."""
+    found = trial.load_record("imagenet")["distractors"]
+    count = {
+        of: sum(map(sum, found[f"matters{of}"])) / sum(map(len, found[f"matters{of}"]))
+        for of in ("", ", untrained")
+    }
+    assert count[""] > 0.4 and count[", untrained"] < 0.05
+    for name in ("random map", "centre map", "edges"):
+        assert list(found["scores"][name]) == ["threshold", "unmarked", "recall", "balanced"]
+    mean = {name: sum(s["balanced"]) / len(s["balanced"]) for name, s in found["scores"].items()}
+    painted = found["painted"]["balanced"]
+    assert sum(painted) / len(painted) > max(mean.values())
+
+
+@pytest.fixture(scope="module")
+def background():
+    return trial.load_record("background")
+
+
+def test_the_background_of_every_network_is_recorded(background):
+    names = [entry.name for entry in trial.portraits_with_things().entries]
+    assert len(names) > 60
+    for network in trial.NETWORKS:
+        found = background[network]
+        assert found["pictures"] == names
+        assert {len(values) for values in found.values()} == {len(names)}
+
+
+def test_an_untrained_network_is_as_independent_of_the_object(background):
+    for network in trial.NETWORKS:
+        found = background[network]
+        trained, blank = (
+            trial.background_independence(found[f"object{of}"], found[f"score{of}"])
+            for of in ("", ", untrained")
+        )
+        assert trained < 0.1 and blank > 0.3, network
+
+
+@pytest.mark.parametrize("network", ["look_alikes", "imagenet"])
+def test_the_background_record_is_what_the_code_gives_today(background, network):
+    chosen = trial.portraits_with_things()
+    one = pictures.PictureSet(chosen.name, chosen.classes, chosen.entries[20:21])
+    again = trial.judge_background(load(network), one, progress=False)
+    for fact, values in again.items():
+        kept = background[network][fact][20]
+        fits = kept if isinstance(kept, str) else pytest.approx(kept, abs=0.02)
+        assert values[0] == fits, fact
 
 
 # ---------------------------------------------------------------------------- the record
@@ -418,9 +591,10 @@ def test_the_command_writes_the_slow_record(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["trial", "--sampled", "--out", str(tmp_path / "new.json")])
     trial.record.main()
     assert json.loads((tmp_path / "new.json").read_text()) == {"tanks": {}}
-    monkeypatch.setattr("sys.argv", ["trial", "--sampled", "RISE"])
-    with pytest.raises(SystemExit):
-        trial.record.main()
+    for too_much in ("RISE", "--settings", "--part=tanks"):
+        monkeypatch.setattr("sys.argv", ["trial", "--sampled", too_much])
+        with pytest.raises(SystemExit):
+            trial.record.main()
 
 
 def test_controls_know_nothing(record):
@@ -451,6 +625,14 @@ def test_the_command_writes_a_record(tmp_path, monkeypatch, network):
     monkeypatch.setattr("sys.argv", ["trial", "--network", network, "--out", str(out)])
     trial.record.main()
     assert json.loads(out.read_text()) == {"of": network}
+
+
+def test_the_command_writes_the_background(tmp_path, monkeypatch):
+    monkeypatch.setattr(trial.record, "make_background_record", lambda: {"imagenet": {}})
+    out = tmp_path / "new.json"
+    monkeypatch.setattr("sys.argv", ["trial", "--background", "--out", str(out)])
+    trial.record.main()
+    assert json.loads(out.read_text()) == {"imagenet": {}}
 
 
 def test_the_command_writes_settings(tmp_path, monkeypatch):

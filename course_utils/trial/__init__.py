@@ -8,7 +8,9 @@
     python -m course_utils.trial --settings                    # chooses the methods' settings
     python -m course_utils.trial --network imagenet            # makes that record anew
     python -m course_utils.trial Grad-CAM                      # that method's part of a record
+    python -m course_utils.trial --network imagenet --part distractors    # that part, by all
     python -m course_utils.trial --sampled                     # the record of notebook 14
+    python -m course_utils.trial --background                  # networks, judged without a map
 
 A record is `data/trial/NETWORK.json`: for each method and picture the scores of
 `course_utils.scores`, and what is known of the truth: how much the score falls when a part is
@@ -18,17 +20,24 @@ really gone (the counterfactual renders), in this network and in one that has le
 
 from course_utils.trial.judging import (
     DECISIVE,
+    RELEVANT,
     RIVAL,
+    THRESHOLDS,
+    background_independence,
     chosen_entries,
     chosen_portraits,
     class_of,
     contrast,
     density,
+    distractibility,
+    judge_background,
     judge_contrast,
+    judge_distractors,
     judge_look_alikes,
     judge_portraits,
     judge_robustness,
     judge_tanks,
+    matters,
     moved,
     on_the_object,
     painted_map,
@@ -37,6 +46,8 @@ from course_utils.trial.judging import (
     part_masks,
     part_of,
     part_shares,
+    portraits_with_things,
+    recall,
     things_beside,
     true_drop,
     try_candidates,
@@ -76,11 +87,13 @@ from course_utils.trial.settings import (
 
 __all__ = [
     "CANDIDATES", "COALITIONS", "CONTROLS", "DECISIVE", "DEFAULTS", "EVERYTHING", "METHODS",
-    "NETWORKS", "RISE_MASKS", "RIVAL", "SAMPLED", "SAMPLES", "SUPERPIXELS", "Question", "Settings",
-    "best", "cam_layers", "check_names", "chosen_entries", "chosen_portraits", "class_of",
-    "contrast", "density", "heatmaps", "judge_contrast", "judge_look_alikes", "judge_portraits",
-    "judge_robustness", "judge_tanks", "last_maps", "load_choices", "load_record", "make_record",
-    "moved", "occlusion_maps", "on_the_object", "painted_map", "part_agreement", "part_effects",
-    "part_masks", "part_of", "part_shares", "settings_for", "test_scenes", "things_beside",
-    "true_drop", "try_candidates", "untrained", "validation_pictures",
+    "NETWORKS", "RELEVANT", "RISE_MASKS", "RIVAL", "SAMPLED", "SAMPLES", "SUPERPIXELS",
+    "THRESHOLDS", "Question", "Settings", "background_independence", "best", "cam_layers",
+    "check_names", "chosen_entries", "chosen_portraits", "class_of", "contrast", "density",
+    "distractibility", "heatmaps", "judge_background", "judge_contrast", "judge_distractors",
+    "judge_look_alikes", "judge_portraits", "judge_robustness", "judge_tanks", "last_maps",
+    "load_choices", "load_record", "make_record", "matters", "moved", "occlusion_maps",
+    "on_the_object", "painted_map", "part_agreement", "part_effects", "part_masks", "part_of",
+    "part_shares", "portraits_with_things", "recall", "settings_for", "test_scenes",
+    "things_beside", "true_drop", "try_candidates", "untrained", "validation_pictures",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ The truth of a part is an intervention: the picture was rendered again without i
 the class falls by so much. Beside each such truth stands what an untrained network would say.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,12 @@ from course_utils.trial.settings import CANDIDATES, settings_for
 
 DECISIVE = 0.5
 """Two classes differ about a part if its removal costs one this much more score than the other."""
+
+RELEVANT = 0.05
+"""A thing matters to a network if the class's score falls by this share of its size without it."""
+
+THRESHOLDS = tuple(round(0.01 + 0.49 * step / 79, 4) for step in range(80))
+"""From which share of a map on a thing that map may be said to mark it."""
 
 GROUP = 10
 """How many look-alikes are asked at a time, with one seed."""
@@ -105,6 +111,65 @@ def contrast(
     return sum(won) / len(won) if won else None
 
 
+# ---------------------------------------------------------------------------- what doesn't matter
+#
+# These two scores of FunnyBirds (see `part_agreement`; section 4.2 of the paper) are defined as the
+# authors' code measures them: evaluation_protocols.py of github.com/visinf/funnybirds-framework.
+
+
+def matters(fall: float, score: float) -> bool:
+    """Whether a thing matters to a network, as FunnyBirds decides it.
+
+    score: of the class with the thing in the picture; fall: by how much it is lower without
+
+    RELEVANT is relative to the score, which a constant added to all logits would change.
+    """
+    return fall > 0 and fall >= RELEVANT * abs(score)
+
+
+def background_independence(falls: Sequence[float], values: Sequence[float]) -> float:
+    """The share of things in the background that don't matter to a network, in [0, 1].
+
+    falls:  how far the class's score falls without each of them; values: the score with it
+
+    FunnyBirds' score of the same name. It judges a network, not a map, and a network that looks at
+    nothing passes. There the things go one by one; a portrait loses all that stand in it at once.
+
+    Raises ValueError if there are none.
+    """
+    if not falls:
+        raise ValueError("There is nothing in the background: choose pictures with things in it.")
+    return 1 - sum(map(matters, falls, values)) / len(falls)
+
+
+def distractibility(
+    shares: Mapping[str, float], falls: Mapping[str, float], score: float, threshold: float
+) -> float | None:
+    """The share of the things that don't matter which a map leaves unmarked, in [0, 1].
+
+    shares:    of a map on each thing: parts of the object and things beside it, see `part_shares`
+    falls:     how far the class's score falls without each; score: with all of them
+    threshold: a map marks what has more than this share of it
+
+    1 is best, in spite of the name that FunnyBirds gives it. None if everything matters. A map that
+    marks nothing gets 1 too, so it takes `recall` beside it.
+    """
+    spare = [share for thing, share in shares.items() if not matters(falls[thing], score)]
+    return sum(share <= threshold for share in spare) / len(spare) if spare else None
+
+
+def recall(
+    shares: Mapping[str, float], falls: Mapping[str, float], score: float, threshold: float
+) -> float | None:
+    """The share of the things that matter which a map marks, in [0, 1]; None if nothing matters.
+
+    The other half of `distractibility`, with the same arguments. It stands for FunnyBirds' three
+    scores of completeness, two of which remove several parts at once, as no render of ours does.
+    """
+    needed = [share for thing, share in shares.items() if matters(falls[thing], score)]
+    return sum(share > threshold for share in needed) / len(needed) if needed else None
+
+
 # ---------------------------------------------------------------------------- pictures
 
 FIRST = {"test": 20, "validation": 7}
@@ -181,6 +246,13 @@ def things_beside(entry: Entry) -> tuple[Tensor, Tensor] | None:
     return (bare, mask) if mask.any() else None
 
 
+def portraits_with_things():
+    """All test portraits with something beside the object: a PictureSet."""
+    everything = pictures.load_set("portraits", "test")
+    kept = [entry for entry in everything.entries if things_beside(entry)]
+    return pictures.PictureSet(everything.name, everything.classes, kept)
+
+
 # ---------------------------------------------------------------------------- settings
 
 
@@ -243,37 +315,46 @@ def judge_portraits(
     """Scores of every method for portraits, whose parts are removed one by one -> a record.
 
     parts, areas:       of each picture the parts in view and their share of its area
-    effects:            how far the score falls without each; "effects, untrained": of a network
-                        that has learned nothing
+    score:              of the class
+    effects:            how far it falls without each part
     recognized:         whether the network's first answer is right
     painted:            the agreement of a map that is painted from the effects: as good as it gets,
                         since parts overlap
-    beside:             how far the score falls without the things beside; None where there are none
+    beside, beside area: how far the score falls without the things beside, and their share of the
+                        picture's area; None where there are none
+    "score, untrained", "effects, untrained", "beside, untrained": of a network that has learned
+                        nothing
     scores[method]:     those of `on_the_object`; the share on each part; "agreement" (see
                         `part_agreement`); "beside", the density on the things beside, or None
     """
     found = {name: {} for name in names}
     blank = _untrained_in_double(classifier)
     facts = {key: [] for key in FACTS}
-    for number, entry in enumerate(tqdm(chosen.entries, desc="portraits", disable=not progress)):
+    for entry in tqdm(chosen.entries, desc="portraits", disable=not progress):
         image, masks = pictures.load_picture(entry), part_masks(entry)
         target = class_of(classifier, entry.label, image)
         effects = part_effects(classifier, entry, target)
         beside = things_beside(entry)
+        networks = {"": classifier, ", untrained": blank}
         right = classifier.predict(image).item() in imagenet.indices_of(entry.label)
         nothing = part_effects(blank, entry, target)
         painted = part_agreement(part_shares(painted_map(effects, masks), masks), effects)
         areas = [mask.double().mean().item() for mask in masks.values()]
-        lost = beside and _fall(classifier, image, beside[0], target)
         _note(
             facts,
             {
                 "pictures": entry.name, "labels": entry.label, "recognized": right,
                 "parts": list(masks), "areas": areas, "effects": list(effects.values()),
-                "effects, untrained": list(nothing.values()), "painted": painted, "beside": lost,
+                "effects, untrained": list(nothing.values()), "painted": painted,
+                "beside area": beside and beside[1].double().mean().item(),
+            }
+            | {f"score{of}": n.scores(image)[0, target].item() for of, n in networks.items()}
+            | {
+                f"beside{of}": beside and _fall(n, image, beside[0], target)
+                for of, n in networks.items()
             },
         )  # fmt: skip
-        maps = heatmaps(classifier, image[None], torch.tensor([target]), names, seed=number)
+        maps = heatmaps(classifier, image[None], torch.tensor([target]), names, entry.scene)
         for name in names:
             heatmap = maps[name][0]
             shares = part_shares(heatmap, masks)
@@ -288,7 +369,7 @@ def judge_portraits(
 
 FACTS = (
     "pictures", "labels", "recognized", "parts", "areas", "effects", "effects, untrained",
-    "painted", "beside",
+    "painted", "beside area", "score", "score, untrained", "beside", "beside, untrained",
 )  # fmt: skip
 """What the record says of each portrait, whatever the method."""
 
@@ -319,7 +400,7 @@ def judge_contrast(
         if contrast(*[dict.fromkeys(masks, 0.0)] * 2, *effects) is None:
             continue
         _note(facts, {"pictures": entry.name, "labels": entry.label})
-        seed = place if entry.dataset == "portraits" else place // GROUP * GROUP
+        seed = entry.scene if entry.dataset == "portraits" else place // GROUP * GROUP
         maps = heatmaps(classifier, image[None], torch.tensor(classes[1:]), names, seed)
         for name in names:
             shares = _shares_in(judged["scores"][name], place, masks)
@@ -344,6 +425,116 @@ def _digits_of_shares(heatmap, masks, entry):
     else:
         found = {part: density(heatmap, mask) for part, mask in masks.items()}
     return {part: _digits(value) for part, value in found.items()}
+
+
+def judge_distractors(chosen, judged: dict, names=tuple(EVERYTHING)) -> dict:
+    """What maps mark of the things that matter to the network, and of those that don't.
+
+    chosen: portraits
+    judged: what `judge_portraits` returned for them, and perhaps more; no map is drawn again
+
+    Only portraits with things of both kinds.
+
+    things, matters:    of each portrait the parts in view and, where there are any, the "things
+                        beside", and whether each matters; "matters, untrained": to a network that
+                        has learned nothing
+    scores[method]:     "unmarked" (see `distractibility`), "recall", and "balanced", the mean of
+                        both, a half for a map that marks everything or nothing; and the
+                        "threshold". FunnyBirds takes the one with the best scores on the pictures
+                        that are judged; here every other portrait has the best one of the rest.
+    painted:            the same of a map that is painted from the truth
+    """
+    facts = {key: [] for key in ("pictures", "labels", "things", "matters", "matters, untrained")}
+    asked = {name: [] for name in (*names, "painted")}
+    for entry in chosen.entries:
+        place = judged["pictures"].index(entry.name)
+        falls, score = _falls_in(judged, place, ""), judged["score"][place]
+        relevant = [matters(fall, score) for fall in falls.values()]
+        if len(set(relevant)) == 1:
+            continue
+        idle, blank = _falls_in(judged, place, ", untrained"), judged["score, untrained"][place]
+        _note(
+            facts,
+            {
+                "pictures": entry.name, "labels": entry.label,
+                "things": list(falls), "matters": relevant,
+                "matters, untrained": [matters(fall, blank) for fall in idle.values()],
+            },
+        )  # fmt: skip
+        masks = part_masks(entry)
+        if beside := things_beside(entry):
+            masks["things beside"] = beside[1]
+        marked = {name: _all_shares_in(judged, name, place, falls) for name in names}
+        marked["painted"] = part_shares(painted_map(falls, masks), masks)
+        for name, shares in marked.items():
+            asked[name].append((shares, falls, score))
+    results = {name: {} for name in asked}
+    for name, cases in asked.items():
+        thresholds = [_best_threshold(cases[1::2]), _best_threshold(cases[::2])]
+        for number, case in enumerate(cases):
+            threshold = thresholds[number % 2]
+            _note(results[name], {"threshold": threshold} | _marks(case, threshold))
+    return {**facts, "painted": results.pop("painted"), "scores": results}
+
+
+def _falls_in(judged, place, of):
+    """How far the score falls without each thing of a portrait, by a record."""
+    falls = dict(zip(judged["parts"][place], judged[f"effects{of}"][place]))
+    if judged["beside"][place] is not None:
+        falls["things beside"] = judged[f"beside{of}"][place]
+    return falls
+
+
+def _all_shares_in(judged, name, place, things):
+    """The share of a method's map on each thing of a portrait, by a record."""
+    results, area = judged["scores"][name], judged["beside area"][place]
+    beside = [] if area is None else [results["beside"][place] * area]
+    return dict(zip(things, [*results["shares"][place], *beside]))
+
+
+def _marks(case, threshold):
+    """The scores of one map; case: its shares, the falls and the score."""
+    shares, falls, score = case
+    unmarked = distractibility(shares, falls, score, threshold)
+    marked = recall(shares, falls, score, threshold)
+    assert unmarked is not None and marked is not None
+    return {"unmarked": unmarked, "recall": marked, "balanced": (unmarked + marked) / 2}
+
+
+def _best_threshold(cases):
+    """The one of THRESHOLDS with the best mean of "balanced"; of equal ones the first."""
+    return max(THRESHOLDS, key=lambda t: sum(_marks(case, t)["balanced"] for case in cases))
+
+
+def judge_background(classifier: Classifier, chosen, progress: bool = True) -> dict:
+    """How far the score falls without what isn't the object, in a network and an untrained one.
+
+    chosen: portraits with things beside, see `portraits_with_things`; a network for smaller
+            pictures sees them smaller
+
+    score:        with everything
+    things:       how far it falls without the things beside (see `background_independence`)
+    elsewhere:    how far it falls before another background, in its light
+    object:       how far it falls without the object, for comparison
+    recognized:   whether the network's first answer is right
+    Each but the last also as "..., untrained".
+    """
+    networks = {"": classifier, ", untrained": _untrained_in_double(classifier)}
+    facts = {}
+    for entry in tqdm(chosen.entries, desc=classifier.name, disable=not progress):
+        image, variants = pictures.load_picture(entry), pictures.load_variants(entry)
+        names = {"things": "without_things_beside", "object": "without_object"}
+        names = {"elsewhere": "elsewhere"} | names
+        images = torch.stack([image, *[variants[name] for name in names.values()]])
+        target = class_of(classifier, entry.label, image)
+        right = classifier.predict(image).item() == target
+        results = {"pictures": entry.name, "labels": entry.label, "recognized": right}
+        for of, network in networks.items():
+            whole, *without = network.scores(images)[:, target].tolist()
+            results[f"score{of}"] = whole
+            results |= {f"{key}{of}": whole - value for key, value in zip(names, without)}
+        _note(facts, results)
+    return facts
 
 
 def judge_robustness(

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from course_utils import _network_files, pictures
@@ -12,11 +12,14 @@ from course_utils.manifest import data_folder
 from course_utils.trial.judging import (
     chosen_entries,
     chosen_portraits,
+    judge_background,
     judge_contrast,
+    judge_distractors,
     judge_look_alikes,
     judge_portraits,
     judge_robustness,
     judge_tanks,
+    portraits_with_things,
     try_candidates,
 )
 from course_utils.trial.methods import (
@@ -32,7 +35,7 @@ from course_utils.trial.settings import best, settings_for
 NETWORKS = ("look_alikes", "look_alikes_seed1", "look_alikes_gap", "imagenet")
 """Each has a record of its own."""
 
-RECORDS = (*NETWORKS, "sampled")
+RECORDS = (*NETWORKS, "sampled", "background")
 
 
 def test_scenes(count: int = 20) -> list[int]:
@@ -45,7 +48,8 @@ def load_record(name: str = "look_alikes") -> dict:
     """A shipped record: {"settings": ..., "look_alikes": ..., "contrast": ..., ...}.
 
     name: one of NETWORKS, for the record of EVERYTHING on that network; or "sampled", of SAMPLED on
-          the network look_alikes, for some of the same pictures
+          the network look_alikes, for some of the same pictures; or "background", with a part for
+          each of NETWORKS that has no scores of methods, see `judge_background`
     In each part, scores[method][score] is a list with one value for each picture or scene. Which
     parts there are depends on the pictures: see the functions judge_... that make them.
 
@@ -58,27 +62,53 @@ def load_record(name: str = "look_alikes") -> dict:
 # ---------------------------------------------------------------------------- making them
 
 
-def make_record(network: str = "look_alikes", names: Sequence[str] = tuple(EVERYTHING)) -> dict:
+def make_record(
+    network: str = "look_alikes",
+    names: Sequence[str] = tuple(EVERYTHING),
+    parts: Sequence[str] = (),
+) -> dict:
     """The trial of some methods and controls on one of NETWORKS: see `load_record`.
 
+    parts: which parts to make, with what they need from the shipped record; all if none is named
+
     All methods take about 8 minutes of one core for look_alikes, which is judged by everything, one
-    for each of the smaller trials of its two siblings, and 6 for imagenet.
+    for each of the smaller trials of its two siblings, and 12 for imagenet.
+
+    Raises ValueError for unknown names of methods and parts.
     """
     check_names(names)
+    makers = _makers(network, names)
+    for part in parts:
+        check_name("part", part, makers)
+    first = next(iter(makers))
+    judged = load_record(network)[first] if parts and first not in parts else {}
+    made = {}
+    for part in [part for part in makers if part in parts or not parts]:
+        made[part] = makers[part](judged)
+        judged = judged or made[part]
+    return {"settings": _described(network), **made}
+
+
+def _makers(network, names) -> dict[str, Callable[[dict], dict]]:
+    """How each part of a record is made: {part: function of the first part, which some need}."""
     classifier = load(network)
-    record: dict = {"settings": _described(network)}
     if network == "imagenet":
-        judged = record["portraits"] = judge_portraits(classifier, chosen_portraits(4), names)
-        record["contrast"] = judge_contrast(classifier, chosen_portraits(2), judged, names)
-        return record
-    every = 2 if network == "look_alikes" else 30
-    judged = record["look_alikes"] = judge_look_alikes(classifier, chosen_entries(every), names)
+        eight, four = chosen_portraits(8), chosen_portraits(4)
+        return {
+            "portraits": lambda _: judge_portraits(classifier, eight, names),
+            "contrast": lambda judged: judge_contrast(classifier, four, judged, names),
+            "distractors": lambda judged: judge_distractors(eight, judged, names),
+        }
+    chosen = chosen_entries(2 if network == "look_alikes" else 30)
     few = chosen_entries(10 if network == "look_alikes" else 30)
-    record["contrast"] = judge_contrast(classifier, few, judged, names)
+    makers = {
+        "look_alikes": lambda _: judge_look_alikes(classifier, chosen, names),
+        "contrast": lambda judged: judge_contrast(classifier, few, judged, names),
+    }
     if network == "look_alikes":
-        record["robustness"] = judge_robustness(classifier, chosen_entries(20), names)
-        record["tanks"] = judge_tanks(test_scenes(), names)
-    return record
+        makers["robustness"] = lambda _: judge_robustness(classifier, chosen_entries(20), names)
+        makers["tanks"] = lambda _: judge_tanks(test_scenes(), names)
+    return makers
 
 
 def _described(network):
@@ -108,17 +138,24 @@ def make_sampled_record() -> dict:
     }  # fmt: skip
 
 
+def make_background_record() -> dict:
+    """How much NETWORKS care about what isn't the object: a minute or two on one core."""
+    chosen = portraits_with_things()
+    command = {"command": "python -m course_utils.trial --background"}
+    return {"settings": command} | {name: judge_background(load(name), chosen) for name in NETWORKS}
+
+
 def joined(record: dict, newer: dict) -> dict:
     """A record in which the methods of a newer one take the place of their older scores.
 
-    The methods keep the order of EVERYTHING.
+    The methods keep the order of EVERYTHING. Parts that the newer one lacks stay as they are.
     """
-    parts = {}
+    whole = record | newer
     for part in newer.keys() - {"settings"}:
-        found = record[part]["scores"] | newer[part]["scores"]
+        found = record.get(part, {"scores": {}})["scores"] | newer[part]["scores"]
         ordered = {name: found[name] for name in EVERYTHING if name in found}
-        parts[part] = newer[part] | {"scores": ordered}
-    return {name: parts.get(name, newer[name]) for name in newer}
+        whole[part] = newer[part] | {"scores": ordered}
+    return whole
 
 
 def make_choices(networks: Iterable[str] = (*NETWORKS, "tank_fair")) -> dict:
@@ -164,20 +201,29 @@ def main():
     parser.add_argument("--out", type=Path, help="where to write it, if not where it ships")
     parser.add_argument("--network", choices=NETWORKS, default=NETWORKS[0])
     parser.add_argument("--sampled", action="store_true", help="the record of notebook 14")
+    parser.add_argument("--background", action="store_true", help="what isn't the object")
     parser.add_argument("--settings", action="store_true", help="choose settings anew")
+    parser.add_argument(
+        "--part", action="append", default=[], help="only this part; all others stay as they are"
+    )
     parser.add_argument(
         "names", nargs="*", metavar="METHOD", help="only these; all others keep their scores"
     )
     options = parser.parse_args()
-    if options.names and (options.sampled or options.settings):
-        parser.error("--sampled and --settings take all of their methods: leave out the names.")
-    if options.settings:
-        name, content = "settings", make_choices()
-    elif options.sampled:
-        name, content = "sampled", make_sampled_record()
-    elif options.names:
+    whole = {
+        "settings": make_choices, "sampled": make_sampled_record,
+        "background": make_background_record,
+    }  # fmt: skip
+    asked = [name for name in whole if getattr(options, name)]
+    if asked and (len(asked) > 1 or options.names or options.part):
+        parser.error(f"--{asked[0]} makes a whole file: leave out everything else.")
+    if asked:
+        [name] = asked
+        content = whole[name]()
+    elif options.names or options.part:
         name = options.network
-        content = joined(load_record(name), make_record(name, options.names))
+        newer = make_record(name, options.names or tuple(EVERYTHING), options.part)
+        content = joined(load_record(name), newer)
     else:
         name, content = options.network, make_record(options.network)
     file = options.out or data_folder() / "trial" / f"{name}.json"

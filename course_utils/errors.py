@@ -43,10 +43,14 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
     """
     known = list(known)
     if len(known) <= 30:
-        return f"There is no {what} {name!r}; there are: {', '.join(known) or 'none'}."
+        return f"There is no {what} {name!r}; there are: {_listed(known) or 'none'}."
     wanted = str(name).lower()
     close = difflib.get_close_matches(wanted, known, n=8, cutoff=0.4) or known[:8]
-    return f"There is no {what} {name!r}; close to it, of {len(known)}: {', '.join(close)}."
+    return f"There is no {what} {name!r}; close to it, of {len(known)}: {_listed(close)}."
+
+
+def _listed(names):
+    return ("; " if any("," in name for name in names) else ", ").join(names)
 
 
 def check_name(what: str, name: object, known: Collection[str]) -> None:

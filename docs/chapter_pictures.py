@@ -54,5 +54,8 @@ def cut(path: Path, figure: int, chosen: list[int]) -> None:
 if __name__ == "__main__":
     settings = tomllib.loads((DOCS / "chapters.toml").read_text(encoding="utf-8"))["pictures"]
     for notebook in find_notebooks(sys.argv[1:]):
-        setting = settings[notebook.stem.split("_", 1)[1]]
+        name = notebook.stem.split("_", 1)[1]
+        if name not in settings:
+            sys.exit(f"docs/chapters.toml lacks a line: {name} = {{ figure = 0, tiles = [0, 1] }}")
+        setting = settings[name]
         cut(notebook, setting["figure"], setting["tiles"])

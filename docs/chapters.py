@@ -7,6 +7,7 @@ Between `<!-- NAME -->` and `<!-- end of NAME -->` everything is made anew; a te
 
 import re
 import sys
+import textwrap
 import tomllib
 from pathlib import Path
 
@@ -58,11 +59,44 @@ def overview(course: list[Chapter]) -> str:
         rows = [rows[0] + " |", rows[1] + "---|"]
     for chapter in course:
         link = f"[{chapter.title}](notebooks/{chapter.path.name})"
-        found = FOUND[chapter.path.stem.split("_", 1)[1]]
+        found = _found(chapter)
         row = f"| {chapter.number} | {link} | {found} | {minutes_of(chapter)} |"
         colab = f" [Colab]({colab_link(address, chapter.path.stem)}) |" if address else ""
         rows.append(row + colab)
     return "\n".join(rows)
+
+
+def _found(chapter):
+    name = chapter.path.stem.split("_", 1)[1]
+    if name not in FOUND:
+        raise SystemExit(f'docs/chapters.toml lacks a line: {name} = "what one finds out there"')
+    return FOUND[name]
+
+
+def needs(course: list[Chapter]) -> str:
+    """Which notebooks need which, beyond those that everybody needs."""
+    told = []
+    for chapter in course:
+        before = _notebooks_in(chapter.needs) - {1, 2}
+        if before:
+            told.append(f"{chapter.number} needs {_listed(sorted(before))}")
+    text = f"Everybody needs notebooks 1 and 2. Beyond them, {'; '.join(told)}."
+    return textwrap.fill(text, 116, break_long_words=False)
+
+
+def _notebooks_in(text):
+    """The numbers of notebooks that a text names: "notebooks 4 to 7", "notebook 3"."""
+    numbers = set()
+    for names in re.findall(r"\bnotebooks? (\d+(?:(?:, | and | to )\d+)*)", text):
+        numbers |= {int(number) for number in re.findall(r"\d+", names)}
+        for first, last in re.findall(r"(\d+) to (\d+)", names):
+            numbers |= set(range(int(first), int(last) + 1))
+    return numbers
+
+
+def _listed(numbers):
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def details(course: list[Chapter]) -> str:
@@ -103,6 +137,7 @@ def made_anew() -> dict[Path, str]:
             "overview": overview(course),
             "chapters": table(course, prefix),
             "details": details(course),
+            "needs": needs(course),
         }
         made[path] = filled(path.read_text(encoding="utf-8"), blocks)
     return made

@@ -22,7 +22,8 @@ def main():
     names = ("occlusion, grey", "Grad-CAM", "guided backprop")
     maps = trial.heatmaps(classifier, whole[None], target, names)
     blank = trial.heatmaps(trial.untrained(classifier), whole[None], target, names[-1:])
-    figure, axes = plt.subplots(1, 6, figsize=(13.2, 2.8), layout="constrained")
+    figure, grid = plt.subplots(2, 3, figsize=(6.6, 5), layout="constrained")
+    axes = grid.flat
     axes[0].imshow(as_image(whole))
     axes[0].set_title(f'"{classifier.top_k(whole, 1)[0][0]}"')
     axes[1].imshow(as_image(bare))
@@ -30,7 +31,7 @@ def main():
     _draw(axes[2], maps[names[0]][0], "occlusion")
     _draw(axes[3], maps[names[1]][0], "Grad-CAM")
     _draw(axes[4], maps[names[2]][0], "guided backprop")
-    _draw(axes[5], blank[names[2]][0], "guided backprop,\nnetwork never trained")
+    _draw(axes[5], blank[names[2]][0], "guided backprop,\nuntrained network")
     for axis in axes:
         axis.set_axis_off()
     figure.savefig(Path(__file__).parent / "maps.jpg", dpi=110, pil_kwargs={"quality": 86})

@@ -1,5 +1,7 @@
 """What notebooks say about themselves, the overviews made of it, and the archive for learners."""
 
+import posixpath
+import re
 import runpy
 import subprocess
 import zipfile
@@ -92,9 +94,15 @@ def test_the_overviews_are_up_to_date():
 # ---------------------------------------------------------------------------- the archive
 
 
-def test_the_archive_holds_notebooks_without_answers_and_no_tests():
+@pytest.fixture(scope="module")
+def contents():
+    """{name: content} of the archive's files."""
+    return dict(archive.members())
+
+
+def test_the_archive_holds_notebooks_without_answers_and_no_tests(contents):
     names, released = set(), {}
-    for name, content in archive.members():
+    for name, content in contents.items():
         names.add(str(name))
         if name.suffix == ".ipynb":
             released[name.stem] = nbformat.reads(content.decode(), as_version=4)
@@ -108,6 +116,38 @@ def test_the_archive_holds_notebooks_without_answers_and_no_tests():
         answers = [c.source for c in master.cells if c.metadata.get("nbgrader", {}).get("solution")]
         sources = {cell.source for cell in released[path.stem].cells}
         assert answers and not sources & set(answers)
+
+
+def prose_of(name, content):
+    """What a file of the archive tells a reader, in Markdown; templates are none."""
+    if name.suffix == ".ipynb":
+        cells = nbformat.reads(content.decode(), as_version=4).cells
+        return "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    is_page = name.suffix == ".md" and name.parts[0] != "course_utils"
+    return content.decode() if is_page else ""
+
+
+def test_every_link_in_the_archive_leads_to_a_file_in_it(contents):
+    known = {str(name) for name in contents} | {str(p) for name in contents for p in name.parents}
+    links = [
+        (name, target)
+        for name, content in contents.items()
+        for target in re.findall(r"\]\((?![a-z]+:|#)([^)#\s]+)", prose_of(name, content))
+    ]
+    assert len(links) > 20
+    for name, target in links:
+        assert posixpath.normpath(posixpath.join(name.parent, target)) in known, (name, target)
+
+
+def test_the_archives_readme_is_for_learners(contents):
+    texts = {str(name): text.decode() for name, text in contents.items() if name.suffix == ".md"}
+    readme = texts["README.md"]
+    assert "make learn" in readme and "notebooks/04_occlusion.ipynb" in readme
+    assert "make test" not in readme and "course grade" not in readme and "<!--" not in readme
+    assert "[Installing](docs/installing.md)" in readme
+    assert (
+        "Teaching" in texts["docs/questions.md"] and "teaching.md" not in texts["docs/questions.md"]
+    )
 
 
 def small_course(folder):

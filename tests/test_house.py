@@ -1,6 +1,7 @@
 """The house itself: pins, imports, layering and the files that the README promises."""
 
 import ast
+import importlib.metadata
 import json
 import re
 import subprocess
@@ -55,6 +56,20 @@ def test_environment_is_valid_yaml():
     python, pip, pinned = environment["dependencies"]
     assert python.startswith("python=3.") and pip == "pip"
     assert len(pinned["pip"]) == len(pins()) + 2
+
+
+def test_the_oldest_python_is_the_one_that_all_pins_take():
+    """soupsieve, for one, wants the fifth patch of 3.11, and Debian 12 has the second."""
+    specifiers = pytest.importorskip("packaging.specifiers")
+    makefile = (ROOT / "Makefile").read_text()
+    (floor,) = re.findall(r"sys.version_info < \(([\d, ]+)\)", makefile)
+    oldest = floor.replace(", ", ".")
+    for pin in pins():
+        if ";" not in pin:
+            asked = importlib.metadata.metadata(pin.split("==")[0]).get("Requires-Python") or ""
+            assert specifiers.SpecifierSet(asked).contains(oldest), f"{pin} needs Python {asked}"
+    for name in ("README.md", "docs/installing.md", "course_utils/classroom/templates/archive.md"):
+        assert f"Python {oldest} or newer" in (ROOT / name).read_text(encoding="utf-8"), name
 
 
 def test_every_dependency_is_pinned():
@@ -126,17 +141,70 @@ def test_the_package_needs_neither_rendering_nor_training(file):
 # ---------------------------------------------------------------------------- files and commands
 
 
-def test_the_commands_of_the_readme_exist():
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "data/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "notebooks").glob("*.ipynb")),
+    ROOT / "benchmarks" / "README.md",
+]
+
+
+def code_in(document):
+    """The lines of a document that are code: its blocks, and what stands in backticks."""
+    text = document.read_text(encoding="utf-8")
+    if document.suffix == ".ipynb":
+        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+        text = "\n".join("".join(cell["source"]) for cell in cells)
+    blocks = re.findall(r"^(?: {4}|\t)(.+)$", text, re.MULTILINE)
+    fenced = re.findall(r"^```[a-z]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    inline = re.findall(r"(?<!`)`([^`]+)`(?!`)", text)
+    return [*blocks, *"\n".join(fenced).splitlines(), *(" ".join(i.split()) for i in inline)]
+
+
+def test_every_target_of_make_that_is_named_exists():
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
     assert {"help", "run", "test", "learn", "lint", "format", "data", "train", "clean"} <= targets
-    for text in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
-        assert set(re.findall(r"\bmake ([a-z]+)\b", text.read_text())) <= targets
+    for document in DOCUMENTS:
+        for line in code_in(document):
+            named = set(re.findall(r"(?:^|[\s`])make ([a-z]+)\b", line))
+            assert named <= targets, f"{document.name}: {line}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_in_a_document_exists_and_knows_its_options(document):
+    from course_utils.classroom.command import _parser
+
+    choices = next(a.choices for a in _parser()._actions if isinstance(a.choices, dict))
+    for line in code_in(document):
+        for name, rest in re.findall(
+            r"(?:^|[\s/\\])course ([a-z]+)\b([^#&|]*)", line.split(" #")[0]
+        ):
+            assert name in choices, f"course {name}, in: {line}"
+            known = choices[name]._option_string_actions
+            for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest):
+                assert option in known, f"course {name} {option}, in: {line}"
+        for module in re.findall(r"\bpython -m ((?:course_utils|data|benchmarks)[\w.]*)", line):
+            file = ROOT / module.replace(".", "/")
+            is_there = file.with_suffix(".py").exists() or (file / "__main__.py").exists()
+            assert is_there, f"python -m {module}, in: {line}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_path_in_a_document_is_there(document):
+    """Paths that begin with a folder of the repository; NAME and <name> stand for others."""
+    begins = r"(?:notebooks|course_utils|data|docs|tests|benchmarks|\.github|\.devcontainer|\.ci)"
+    for line in code_in(document):
+        for path in re.findall(rf"(?<![\w./~-])({begins}/[^\s`'\"),;:]*)", line):
+            if re.search(r"[A-Z]{2}|[<{{*%]", path.replace("README", "")):
+                continue
+            assert (ROOT / path).exists(), f"{path}, in: {line}"
 
 
 def test_links_in_the_documents_lead_somewhere():
-    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
-    for document in documents:
+    for document in DOCUMENTS:
+        if document.suffix == ".ipynb":
+            continue  # see test_notebooks
         for target in re.findall(r"\]\(([^)#]+)", document.read_text()):
             if not target.startswith("http"):
                 found = document.parent / target
@@ -153,7 +221,7 @@ def test_the_files_for_other_platforms_can_be_read():
     assert "make .venv/.ready" in container["postCreateCommand"]
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
     steps = workflow["jobs"]["test"]["steps"]
-    assert [step["run"] for step in steps if "run" in step] == [".ci/run", "make run"]
+    assert [step["run"] for step in steps if "run" in step][1:] == [".ci/run", "make run"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == course_utils.__version__
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
@@ -176,7 +244,7 @@ def test_an_old_python_is_refused_in_one_sentence(tmp_path):
     old.chmod(0o755)
     result = make("run", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}")
     assert result.returncode != 0
-    assert f"needs Python 3.11 or newer, but {old} is Python 3.9.2" in result.stdout
+    assert f"needs Python 3.11.5 or newer, but {old} is Python 3.9.2" in result.stdout
     assert "make PYTHON=python3.12 run" in result.stdout
     assert not (tmp_path / "venv").exists()
 

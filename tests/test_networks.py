@@ -4,13 +4,17 @@ The twin is the same network without the habit: written with `flatten` instead o
 writing into its input, and so on. So a map is right, or one sentence says what to do.
 """
 
+import ast
+import re
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
+import course_utils
 from course_utils import (
     activations,
     ascent,
@@ -163,6 +167,9 @@ TECHNIQUES = {
     "deletion": lambda m, x: torch.tensor(
         scores.deletion(m, x[:1], 1, x[0, 0], torch.zeros_like(x[:1]), steps=4)
     ),
+    "insertion": lambda m, x: torch.tensor(
+        scores.insertion(m, x[:1], 1, x[0, 0], torch.zeros_like(x[:1]), steps=4)
+    ),
     "coalition scores": lambda m, x: shapley.coalition_scores(
         m, x[:1], 1, x[1:], torch.arange(256).view(16, 16) // 64, shapley.all_coalitions(4)
     ),
@@ -170,6 +177,27 @@ TECHNIQUES = {
     "learned mask": lambda m, x: masks.learned_mask(m, x[:1], 1, x[1:], cells=4, steps=3),
     "box by gradient": lambda m, x: torch.tensor(activations.box_by_gradient(m, "conv2", 3, 3, x)),
 }
+
+
+OTHERS = {
+    "drops": "occlusion_map calls it",
+    "target_scores": "ascend calls it",
+    "cam": "it is for networks that end in an average",
+    "growth": "it gives windows, not a map",
+    "ascend_phases": "it is for networks of a certain size",
+    "deconvnet_steps": "it is for sequences of layers",
+}
+"""What looks inside and is no technique of this table, and why."""
+
+
+def test_every_function_that_looks_inside_is_tried():
+    table = ast.unparse(ast.parse(Path(__file__).read_text(encoding="utf-8")))
+    for file in sorted(Path(course_utils.__file__).parent.glob("*.py")):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            decorators = getattr(node, "decorator_list", [])
+            if "looks_inside" in map(ast.unparse, decorators) and node.name not in OTHERS:
+                called = re.search(rf"{file.stem}\.{node.name}\(", table)
+                assert called, f"put {file.stem}.{node.name} among the TECHNIQUES"
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,8 @@ def test_is_valid_and_light(path):
 
 def test_has_the_outputs_of_one_run_from_top_to_bottom(path):
     cells = [cell for cell in code_cells(read(path)) if cell.source.strip()]
-    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    counts = [cell.execution_count for cell in cells]
+    assert counts == list(range(1, len(cells) + 1)), "course run NN, then docs/keep_outputs.py NN"
     assert all(output.output_type != "error" for output in outputs(read(path)))
 
 
@@ -64,18 +65,18 @@ def test_every_figure_is_described(path):
             alt = output.metadata.get(kind, {}).get("alt", "")
             assert len(alt.split()) >= 4, "show a figure with show(figure, alt)"
             figures += 1
-    assert figures >= 3
+    assert figures >= 3, "too few figures"
 
 
 def test_keeps_to_the_sizes_that_read_well(path):
     notebook = read(path)
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     shown = [cell for cell in notebook.cells if not (is_claims(cell) or is_for_platforms(cell))]
-    assert 35 <= len(shown) <= 75
-    assert 1000 <= sum(len(text.split()) for text in prose) <= 2500
+    assert 35 <= len(shown) <= 75, "cells"
+    assert 1000 <= sum(len(text.split()) for text in prose) <= 2500, "words"
     unfolded = [cell for cell in code_cells(notebook) if not is_claims(cell)]
     lengths = [len(cell.source.splitlines()) for cell in unfolded]
-    assert max(lengths) <= 25
+    assert max(lengths) <= 25, "lines of a cell"
 
 
 def test_every_cell_has_a_slide_type(path):
@@ -102,7 +103,7 @@ def test_every_check_cell_calls_the_check_of_its_exercise(path):
     graded = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")]
     names = [cell.metadata.nbgrader.grade_id.removeprefix("check_") for cell in graded]
     assert sorted(names) == sorted(registered), "one check cell for each exercise of the module"
-    assert 3 <= len(names) <= 6
+    assert 3 <= len(names) <= 6, "exercises"
     for name, cell in zip(names, graded):
         assert cell.source == f"check.{name}({name})"
         assert cell.metadata.nbgrader.points == registered[name].points
@@ -135,7 +136,7 @@ def test_links_to_files_and_notebooks_resolve(path):
 
 def test_names_the_next_notebook_and_its_references(path):
     ending = "\n".join(cell.source for cell in read(path).cells[-3:])
-    assert "**References.**" in ending
+    assert "**References.**" in ending, "the last cells name the references"
     if path.stem not in LAST:
         assert "**Next:**" in ending
 
@@ -143,7 +144,7 @@ def test_names_the_next_notebook_and_its_references(path):
 def test_compares_with_a_library_and_says_where_it_misleads(path):
     text = "\n".join(c.source for c in read(path).cells if c.cell_type == "markdown")
     for title in ("## The same with ", "## Where it misleads", "## What to remember"):
-        assert title in text
+        assert title in text, f"there is no section {title!r}"
     assert text.count("### Exercise") == len(re.findall(r"### Exercise \d+ · ", text))
 
 

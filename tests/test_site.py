@@ -12,7 +12,7 @@ import pytest
 from browser import Browser, needs_browser
 from bs4 import BeautifulSoup
 
-from course_utils.classroom import UsageError, elsewhere, find_notebooks, is_claims
+from course_utils.classroom import ROOT, UsageError, elsewhere, find_notebooks, is_claims
 from course_utils.classroom.curriculum import chapters
 from course_utils.classroom.site import build_site
 from course_utils.classroom.site_pages import pairs
@@ -151,9 +151,18 @@ def axe_core():
 
 
 OF_EACH_KIND = ["index", "trial", "data/README", "search", "docs/teaching", f"notebooks/{NAMES[1]}"]
-PAGES = [*OF_EACH_KIND[:-1], *(f"notebooks/{name}" for name in NAMES)]
-PAGES += ["data/classifiers/tank_fair", "docs/grading", "docs/imagenet", "docs/installing"]
-PAGES += ["docs/own-network", "docs/questions"]
+OF_EACH_KIND += ["data/classifiers/tank_fair"]
+PAGES = ["index", "trial", "data/README", "search", *(f"notebooks/{name}" for name in NAMES)]
+PAGES += [
+    path.relative_to(ROOT).with_suffix("").as_posix()
+    for folder in ("docs", "data/classifiers")
+    for path in sorted((ROOT / folder).glob("*.md"))
+]
+
+
+def test_every_page_is_looked_at(site):
+    made = [path.relative_to(site) for path in site.rglob("*.html") if "_static" not in path.parts]
+    assert {page.with_suffix("").as_posix() for page in made} == set(PAGES) >= set(OF_EACH_KIND)
 
 
 def look(browser, site, page, width, theme):
@@ -205,6 +214,18 @@ def test_the_edge_between_two_pictures_moves_by_keyboard(site, browser):
     browser.evaluate("document.querySelector('.before-after input').focus()")
     browser.press("ArrowRight", 39)
     assert browser.wait(f"{edge} != '{before}' && {edge}") == f"{int(before[:-1]) + 1}%"
+
+
+@needs_browser
+def test_the_trials_table_is_whole_on_a_laptop_and_keeps_its_methods_on_a_phone(site, browser):
+    look(browser, site, "trial", 1280, "light")
+    table = "document.querySelector('.table-wide')"
+    assert browser.evaluate(f"{table}.scrollWidth <= {table}.clientWidth")
+    look(browser, site, "trial", 390, "light")
+    browser.evaluate(f"{table}.scrollLeft = 200")
+    place = "document.querySelector('.sortable tbody th').getBoundingClientRect().left"
+    assert browser.evaluate(f"{table}.scrollLeft > 0 && {place} >= 0")
+    browser.screen(1280, 720)
 
 
 @needs_browser

@@ -113,7 +113,7 @@ def _maps(network, seen, labels, names, progress):
     images = seen.expand(len(labels), -1, -1, -1)
     targets = torch.tensor([network.classes.index(label) for label in labels])
     maps, reasons = {}, []
-    for name in tqdm(names, desc="maps", unit=" methods", disable=not progress):
+    for name in tqdm(names, desc="maps", unit=" methods", disable=None if progress else True):
         try:
             found = trial.heatmaps(network, images, targets, [name])[name]
         except Exception as error:  # whatever a network of one's own may do to a method

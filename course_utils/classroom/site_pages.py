@@ -126,7 +126,7 @@ def trial_page() -> str:
     rows = []
     for name in trial.EVERYTHING:
         scores = [records[r][part]["scores"][name][score] for r, part, score in COLUMNS.values()]
-        values = [f"{mean(each):.2f}" for each in scores]
+        values = [f"{round(mean(each), 2) + 0:.2f}" for each in scores]  # + 0: never "-0.00"
         rows.append({"name": name, "is_control": name in trial.CONTROLS, "values": values})
     counts = {
         title: len(records[record][part]["pictures"])

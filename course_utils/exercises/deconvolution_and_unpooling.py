@@ -797,6 +797,14 @@ def _nearest_example(pictures, examples):
 
 
 @which_channel.mistake(
+    "You go by the *least* similar example of each channel. What counts is how alike its examples "
+    "are on average."
+)
+def _farthest_example(pictures, examples):
+    return _likeness(pictures, examples).amin(2).argmax(1)
+
+
+@which_channel.mistake(
     "You go by distances, which depend on how strong a drawing is. The cosine compares patterns "
     "and leaves their strength out."
 )

@@ -704,3 +704,183 @@ def _padding_1(layers, x, channel):
         return F.conv_transpose2d(signal, layer.weight, padding=1)
 
     return _sent_back(layers, x, channel, transpose=transpose)
+
+
+# ---------------------------------------------------------------------------- which channel
+
+
+def _drawings(random):
+    """Pictures of several channels, which have several examples each or one.
+
+    Examples differ in length and in noise, and the patterns have levels of their own. Of many
+    pictures those are taken on which usual mistakes answer otherwise, so that none passes by
+    chance. Where two channels are nearly as alike, rounding would decide: these are left out.
+    """
+    probes = []
+    for channels, count, size in ((4, 5, (3, 4)), (3, 4, (5, 2)), (5, 1, (2, 3))):
+        patterns = torch.randn(channels, 3, *size) + 2 * torch.randn(channels, 1, 1, 1)
+        noise = torch.linspace(0.5, 3, channels).view(-1, 1, 1, 1, 1)
+        examples = patterns[:, None] + noise * torch.randn(channels, count, 3, *size)
+        examples = examples * 10 ** torch.empty(channels, count, 1, 1, 1).uniform_(-1, 1)
+        mixed = torch.einsum("nk,kchw->nchw", torch.randn(2000, channels), patterns)
+        mixed = (mixed + torch.randn_like(mixed)) * 10 ** torch.empty(2000, 1, 1, 1).uniform_(-1, 1)
+        best = _likeness(mixed, examples).mean(2).topk(2).values
+        clear = mixed[best[:, 0] - best[:, 1] > 0.02]
+        probes.append((clear[_telling(clear, examples)], examples))
+    return probes
+
+
+def _telling(pictures, examples):
+    """The numbers of the first picture, and of two that each mistake below gets wrong."""
+    right = which_channel.reference(pictures, examples)
+    chosen = [0]
+    for mistake in which_channel.mistakes:
+        answers = mistake.function(pictures, examples)
+        if answers.shape == right.shape:
+            chosen += (answers != right).nonzero()[:2, 0].tolist()
+    return list(dict.fromkeys(chosen))
+
+
+def _likeness(pictures, examples):
+    """The cosine of each picture (N, ...) with each example (K, M, ...): (N, K, M)."""
+    unit = F.normalize(pictures.flatten(1), dim=1)
+    return torch.einsum("nd,kmd->nkm", unit, F.normalize(examples.flatten(2), dim=2))
+
+
+@check(points=2, probes=_drawings)
+def which_channel(pictures, examples):
+    """The channel that drew each picture: whole numbers from 0 to K - 1, a tensor (N,).
+
+    pictures: (N, 3, H, W), signed; examples: (K, M, 3, H, W), M drawings by each of K channels
+    It is the channel whose examples have the highest mean cosine with the picture.
+    """
+    examples = F.normalize(examples.flatten(2), dim=2)
+    likeness = torch.einsum("nd,kmd->nkm", pictures.flatten(1), examples)
+    return likeness.mean(2).argmax(1)
+
+
+def _products(pictures, examples):
+    return torch.einsum("nd,kmd->nkm", pictures.flatten(1), examples.flatten(2))
+
+
+@which_channel.mistake(
+    "Your products grow with the length of the examples, so the strongest drawings win. A cosine "
+    "divides by both lengths."
+)
+def _as_long_as_they_are(pictures, examples):
+    return _products(pictures, examples).mean(2).argmax(1)
+
+
+@which_channel.mistake(
+    "You average a channel's examples as they are, and compare with that one picture: the longest "
+    "example decides. Take the cosine with each example, and average the cosines."
+)
+def _mean_example(pictures, examples):
+    return _likeness(pictures, examples.mean(1, keepdim=True))[:, :, 0].argmax(1)
+
+
+@which_channel.mistake(
+    "You average the scaled examples and take the cosine with their mean. The mean of unlike "
+    "examples is short, and dividing by its length favours it. Average the cosines."
+)
+def _mean_of_scaled(pictures, examples):
+    scaled = F.normalize(examples.flatten(2), dim=2).mean(1, keepdim=True)
+    return _likeness(pictures, scaled)[:, :, 0].argmax(1)
+
+
+@which_channel.mistake(
+    "You go by the single most similar example. What counts is how alike a channel's examples are "
+    "on average."
+)
+def _nearest_example(pictures, examples):
+    return _likeness(pictures, examples).amax(2).argmax(1)
+
+
+@which_channel.mistake(
+    "You go by the *least* similar example of each channel. What counts is how alike its examples "
+    "are on average."
+)
+def _farthest_example(pictures, examples):
+    return _likeness(pictures, examples).amin(2).argmax(1)
+
+
+@which_channel.mistake(
+    "You go by distances, which depend on how strong a drawing is. The cosine compares patterns "
+    "and leaves their strength out."
+)
+def _by_distance(pictures, examples):
+    distances = torch.cdist(pictures.flatten(1)[None], examples.flatten(2))  # (K, N, M)
+    return distances.mean(2).argmin(0)
+
+
+@which_channel.mistake(
+    "You choose the *least* similar channel. The cosine is largest where two pictures are alike."
+)
+def _least_alike(pictures, examples):
+    return _likeness(pictures, examples).mean(2).argmin(1)
+
+
+@which_channel.mistake(
+    "You ignore the sign of the cosine. A picture of the opposite sign is as unlike as can be: "
+    "its cosine is -1."
+)
+def _without_sign(pictures, examples):
+    return _likeness(pictures, examples).abs().mean(2).argmax(1)
+
+
+@which_channel.mistake(
+    "You subtract each picture's mean first, which makes a correlation of the cosine. Compare the "
+    "pictures as they are; zero means that nothing was drawn."
+)
+def _centred(pictures, examples):
+    pictures = pictures - pictures.mean((1, 2, 3), keepdim=True)
+    return which_channel.reference(pictures, examples - examples.mean((2, 3, 4), keepdim=True))
+
+
+@which_channel.mistake(
+    "You return the number of an example, counted through all channels. Each channel has M of "
+    "them: average over these first, and then choose among the K channels."
+)
+def _number_of_example(pictures, examples):
+    return _likeness(pictures, examples).flatten(1).argmax(1)
+
+
+@which_channel.mistake(
+    "Your axes are exchanged: you average over the channels and choose among the examples. The "
+    "first axis of `examples` counts channels, the second their examples."
+)
+def _axes_exchanged(pictures, examples):
+    return _likeness(pictures, examples).mean(1).argmax(1)
+
+
+@which_channel.mistake(
+    "You choose one channel for all pictures together. Each picture has its own answer: the axis "
+    "of the pictures stays."
+)
+def _one_for_all(pictures, examples):
+    best = _likeness(pictures, examples).mean((0, 2)).argmax()
+    return best.repeat(len(pictures))
+
+
+@which_channel.mistake(
+    "You return how alike the best channel is. What is asked for is its number: `argmax`, not "
+    "`max`."
+)
+def _how_alike(pictures, examples):
+    return _likeness(pictures, examples).mean(2).amax(1)
+
+
+@which_channel.mistake(
+    "You return the likeness of all channels. Choose the number of the best one for each picture."
+)
+def _all_channels(pictures, examples):
+    return _likeness(pictures, examples).mean(2)
+
+
+@which_channel.mistake(
+    "Your cosine compares the colours of each pixel, since `F.cosine_similarity` goes along one "
+    "axis. Make one long vector of each picture first: `flatten`."
+)
+def _pixel_by_pixel(pictures, examples):
+    pairs = pictures[:, None, None], examples[None]
+    return F.cosine_similarity(*pairs, dim=3).mean((2, 3, 4)).argmax(1)

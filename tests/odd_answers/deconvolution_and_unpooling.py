@@ -167,6 +167,34 @@ def picture_by_picture_with_flipped_filters(layers, x, channel):
     return torch.stack(projected)
 
 
+# ---------------------------------------------------------------------------- which channel
+
+
+def in_double_with_numpy_one_by_one(pictures, examples):
+    answers = []
+    for picture in pictures.double().numpy():
+        likeness = []
+        for drawings in examples.double().numpy():
+            cosines = [
+                (picture * drawing).sum() / np.linalg.norm(picture) / np.linalg.norm(drawing)
+                for drawing in drawings
+            ]
+            likeness.append(sum(cosines))
+        answers.append(int(np.argmax(likeness)))
+    return torch.tensor(answers, dtype=torch.int16)
+
+
+def by_torchs_cosine(pictures, examples):
+    pairs = pictures.flatten(1)[:, None, None], examples.flatten(2)[None]
+    return F.cosine_similarity(*pairs, dim=3).mean(dim=2).argmax(dim=1)
+
+
+def by_the_smallest_angle_of_unit_vectors(pictures, examples):
+    units = examples / examples.square().sum((2, 3, 4), keepdim=True).sqrt()
+    flat = units.mean(1).flatten(1)  # of unit vectors: products with it are mean cosines
+    return torch.stack([-(flat @ picture.flatten()) for picture in pictures]).min(dim=1).indices
+
+
 ODD = {
     "convolution_matrix": [
         in_double_from_rows,
@@ -180,5 +208,10 @@ ODD = {
         in_double_by_torchs_unpooling,
         by_autograd_with_another_rule,
         picture_by_picture_with_flipped_filters,
+    ],
+    "which_channel": [
+        in_double_with_numpy_one_by_one,
+        by_torchs_cosine,
+        by_the_smallest_angle_of_unit_vectors,
     ],
 }

@@ -301,6 +301,27 @@ def test_a_good_map_marks_what_matters_and_nothing_else(shares, unmarked, recall
     assert trial.recall(*case) == recall
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_scores_are_those_of_the_authors_formulas(seed):
+    """As sets, with an absolute difference and the rise apart, as FunnyBirds' own code has them."""
+    random = torch.Generator().manual_seed(seed)
+    whole, *without = (10 * torch.randn(7, generator=random).double()).tolist()
+    without[0] = whole + 1e-3  # else there may be no thing that doesn't matter
+    shares = dict(zip("abcdef", torch.rand(6, generator=random).tolist()))
+    scores_without = dict(zip("abcdef", without))
+    idle = {
+        thing
+        for thing, score in scores_without.items()
+        if abs(whole - score) < abs(0.05 * whole) or whole < score
+    }
+    important = {thing for thing, share in shares.items() if share > 0.5}
+    falls = {thing: whole - score for thing, score in scores_without.items()}
+    found = trial.distractibility(shares, falls, whole, 0.5)
+    assert found == pytest.approx(1 - len(important & idle) / len(idle))
+    independent = trial.background_independence(list(falls.values()), [whole] * 6)
+    assert independent == pytest.approx(1 - (6 - len(idle)) / 6)
+
+
 def test_without_things_of_a_kind_there_is_nothing_to_score():
     shares = {"crown": 0.5, "tips": 0.5}
     assert trial.distractibility(shares, {"crown": 4.0, "tips": 2.0}, 10.0, 0.2) is None

@@ -112,17 +112,16 @@ def contrast(
 
 
 # ---------------------------------------------------------------------------- what doesn't matter
-#
-# These two scores of FunnyBirds (see `part_agreement`; section 4.2 of the paper) are defined as the
-# authors' code measures them: evaluation_protocols.py of github.com/visinf/funnybirds-framework.
 
 
 def matters(fall: float, score: float) -> bool:
-    """Whether a thing matters to a network, as FunnyBirds decides it.
+    """Whether a thing matters to a network.
 
     score: of the class with the thing in the picture; fall: by how much it is lower without
 
-    RELEVANT is relative to the score, which a constant added to all logits would change.
+    This is FunnyBirds' rule (see `part_agreement`), as its authors' code has it: in
+    evaluation_protocols.py of github.com/visinf/funnybirds-framework, distractibility_protocol and
+    background_independence_protocol. A constant added to all logits would change its answer.
     """
     return fall > 0 and fall >= RELEVANT * abs(score)
 
@@ -132,8 +131,9 @@ def background_independence(falls: Sequence[float], values: Sequence[float]) -> 
 
     falls:  how far the class's score falls without each of them; values: the score with it
 
-    FunnyBirds' score of the same name. It judges a network, not a map, and a network that looks at
-    nothing passes. There the things go one by one; a portrait loses all that stand in it at once.
+    FunnyBirds' score of the same name (see `matters` for its source). It judges a network, not a
+    map, and a network that looks at nothing passes. There the things go one by one; a portrait
+    loses all that stand in it at once.
 
     Raises ValueError if there are none.
     """
@@ -151,8 +151,8 @@ def distractibility(
     falls:     how far the class's score falls without each; score: with all of them
     threshold: a map marks what has more than this share of it
 
-    1 is best, in spite of the name that FunnyBirds gives it. None if everything matters. A map that
-    marks nothing gets 1 too, so it takes `recall` beside it.
+    FunnyBirds' score of that name (see `matters` for its source); in spite of the name, 1 is best.
+    None if everything matters. A map that marks nothing gets 1 too, so it takes `recall` beside it.
     """
     spare = [share for thing, share in shares.items() if not matters(falls[thing], score)]
     return sum(share <= threshold for share in spare) / len(spare) if spare else None

@@ -54,6 +54,7 @@ from course_utils.trial.methods import (
     check_names,
     heatmaps,
     last_maps,
+    map_sizes,
     occlusion_maps,
     untrained,
 )
@@ -80,7 +81,7 @@ __all__ = [
     "best", "cam_layers", "check_names", "chosen_entries", "chosen_portraits", "class_of",
     "contrast", "density", "heatmaps", "judge_contrast", "judge_look_alikes", "judge_portraits",
     "judge_robustness", "judge_tanks", "last_maps", "load_choices", "load_record", "make_record",
-    "moved", "occlusion_maps", "on_the_object", "painted_map", "part_agreement", "part_effects",
-    "part_masks", "part_of", "part_shares", "settings_for", "test_scenes", "things_beside",
-    "true_drop", "try_candidates", "untrained", "validation_pictures",
+    "map_sizes", "moved", "occlusion_maps", "on_the_object", "painted_map", "part_agreement",
+    "part_effects", "part_masks", "part_of", "part_shares", "settings_for", "test_scenes",
+    "things_beside", "true_drop", "try_candidates", "untrained", "validation_pictures",
 ]  # fmt: skip

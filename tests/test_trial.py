@@ -4,9 +4,10 @@ import json
 
 import pytest
 import torch
+from torch import nn
 
 from course_utils import gradients, occlusion, pictures, scores, shapley, trial
-from course_utils.classifiers import load
+from course_utils.classifiers import Preprocess, load, wrap
 from course_utils.parts import KEY_PART
 
 
@@ -172,6 +173,26 @@ def test_a_method_obeys_its_setting(case, classifier):
 def test_grad_cam_is_tried_at_whole_layers_the_deepest_first(classifier):
     assert trial.cam_layers(classifier) == ["relu6", "relu4", "relu2"]
     assert trial.last_maps(classifier) is classifier.layers["relu6"]
+
+
+class Heads(nn.Module):
+    """Maps (N, 8, h, w) as two heads of attention, each with a list (tokens, 4) of features."""
+
+    def forward(self, maps):
+        return maps.flatten(2).unflatten(1, (2, 4)).transpose(2, 3)
+
+
+class ChannelsLast(nn.Module):
+    def forward(self, maps):
+        return maps.permute(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("transformer", [Heads, ChannelsLast])
+def test_what_transformers_have_instead_of_maps_is_none(transformer):
+    layers = [nn.Conv2d(3, 8, 4, stride=4), transformer(), nn.Flatten(), nn.Linear(128, 2)]
+    own = wrap(nn.Sequential(*layers), ["a", "b"], Preprocess(16))
+    assert trial.map_sizes(own) == {"0": (4, 4)}
+    assert trial.last_maps(own) is layers[0]
 
 
 def test_candidates_are_tried_on_any_pictures(classifier, monkeypatch):

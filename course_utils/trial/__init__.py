@@ -65,6 +65,7 @@ from course_utils.trial.methods import (
     check_names,
     heatmaps,
     last_maps,
+    map_sizes,
     occlusion_maps,
     untrained,
 )
@@ -92,7 +93,7 @@ __all__ = [
     "check_names", "chosen_entries", "chosen_portraits", "class_of", "contrast", "density",
     "distractibility", "heatmaps", "judge_background", "judge_contrast", "judge_distractors",
     "judge_look_alikes", "judge_portraits", "judge_robustness", "judge_tanks", "last_maps",
-    "load_choices", "load_record", "make_record", "matters", "moved", "occlusion_maps",
+    "load_choices", "load_record", "make_record", "map_sizes", "matters", "moved", "occlusion_maps",
     "on_the_object", "painted_map", "part_agreement", "part_effects", "part_masks", "part_of",
     "part_shares", "portraits_with_things", "recall", "settings_for", "test_scenes",
     "things_beside", "true_drop", "try_candidates", "untrained", "validation_pictures",

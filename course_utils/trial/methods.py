@@ -136,7 +136,7 @@ def _grad_cam(q):
 
 def last_maps(classifier: Classifier) -> nn.Module:
     """The last layer with feature maps (N, C, h, w) of more than one cell; ValueError if none."""
-    found = list(_map_sizes(classifier))
+    found = list(map_sizes(classifier))
     if not found:
         raise ValueError(f"{classifier.name} has no layer with feature maps, so no Grad-CAM.")
     return classifier.layers[found[-1]]
@@ -147,18 +147,22 @@ def cam_layers(classifier: Classifier, count: int = 3) -> list[str]:
 
     Whole layers are those that aren't inside another named one: "block11", not "block11.project".
     """
-    deepest = {size: name for name, size in _map_sizes(classifier).items() if "." not in name}
+    deepest = {size: name for name, size in map_sizes(classifier).items() if "." not in name}
     return sorted(deepest.values(), key=list(classifier.layers).index, reverse=True)[:count]
 
 
-def _map_sizes(classifier):
-    """{layer: (h, w)} of all layers with feature maps of more than one cell, as they run."""
+def map_sizes(classifier: Classifier) -> dict[str, tuple[int, ...]]:
+    """{layer: (h, w)} of all layers with feature maps of more than one cell, in running order.
+
+    Left out are layers that don't run or return no tensor, and what transformers have instead of
+    maps: channels that come last, and a list of features for each attention head.
+    """
     grey = classifier.preprocess(torch.full((3, classifier.size, classifier.size), 0.5))
     sizes = {}
 
     def note(name):
         def hook(_module, _inputs, output):
-            if isinstance(output, Tensor) and output.dim() == 4 and min(output.shape[2:]) > 1:
+            if isinstance(output, Tensor) and output.dim() == 4 and _like_a_square(output):
                 with contextlib.suppress(ValueError):  # channels last are no feature maps
                     feature_maps(output, grey, "Grad-CAM")
                     sizes[name] = tuple(output.shape[2:])
@@ -173,6 +177,12 @@ def _map_sizes(classifier):
         for handle in handles:
             handle.remove()
     return sizes
+
+
+def _like_a_square(output):
+    """Whether an output (N, C, h, w) has the proportions of the pictures, give or take a cell."""
+    height, width = output.shape[2:]
+    return min(height, width) > 1 and abs(height - width) <= 1
 
 
 def _occluded_with(kind, name):

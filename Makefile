@@ -77,8 +77,8 @@ clean:  ## remove .venv, build/ and caches; your own copy in learner/ stays
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5))' || { \
-	  echo "The course needs Python 3.11.5 or newer, but $(PYTHON) is" \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "The course needs Python 3.11 or newer, but $(PYTHON) is" \
 	    "$$($(PYTHON) --version 2>&1). Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
 	  exit 1; }
 	@echo "Installing the course's packages into $(VENV); the first time this takes minutes."

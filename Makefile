@@ -23,8 +23,8 @@ OTHER_PROCESSOR ?= ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 # What `make check` leaves to `make test`: whole notebooks, browsers, sandboxes, renders, training.
 LONG := audit class_reports classroom devices exercises explain feature_visualization gradebook \
   grading grading_% guide imagenet imagenet_techniques jupyterlab learn look_alikes_data mutants \
-  notebooks_elsewhere odd_answers pages rendering_% site tank_yard_data timm_networks torchvision \
-  training widgets zoo
+  notebooks_elsewhere odd_answers odd_values pages portraits_data rendering_% site tank_yard_data \
+  timm_networks torchvision training widgets zoo
 QUICK_TESTS = $(filter-out $(LONG:%=tests/test_%.py),$(wildcard tests/test_*.py))
 NOTEBOOK ?= 02
 

@@ -488,7 +488,8 @@ def record():
 def test_the_record_covers_every_method_and_enough_pictures(record):
     assert len(record["look_alikes"]["pictures"]) >= 200
     assert set(record["look_alikes"]["labels"]) == set(KEY_PART)
-    assert len(record["tanks"]["scenes"]) == 20
+    assert record["tanks"]["scenes"] == trial.test_scenes()
+    assert len(record["tanks"]["scenes"]) == 40
     for part in ("look_alikes", "contrast", "tanks", "robustness"):
         assert list(record[part]["scores"]) == list(trial.EVERYTHING)
     lengths = {
@@ -511,6 +512,15 @@ def test_each_network_has_a_record_that_says_its_settings(network):
         for results in part["scores"].values():
             assert {len(values) for values in results.values()} == {len(part["pictures"])}
     assert set(found["contrast"]["pictures"]) <= set(judged["pictures"])
+
+
+@pytest.mark.parametrize("network", ["look_alikes_seed1", "look_alikes_gap"])
+def test_the_records_of_the_siblings_have_six_pictures_of_each_class(network):
+    asked = trial.chosen_entries(10).entries
+    found = trial.load_record(network)
+    assert found["look_alikes"]["pictures"] == [entry.name for entry in asked]
+    counts = [found["look_alikes"]["labels"].count(label) for label in KEY_PART]
+    assert counts == [6] * len(KEY_PART)
 
 
 def test_blind_maps_get_a_half_in_contrast():

@@ -38,7 +38,7 @@ NETWORKS = ("look_alikes", "look_alikes_seed1", "look_alikes_gap", "imagenet")
 RECORDS = (*NETWORKS, "sampled", "background")
 
 
-def test_scenes(count: int = 20) -> list[int]:
+def test_scenes(count: int = 40) -> list[int]:
     """The numbers of tank-yard test scenes."""
     entries = pictures.load_set("tank_yard", "test").entries
     return sorted({entry.scene for entry in entries})[:count]
@@ -72,7 +72,7 @@ def make_record(
     parts: which parts to make, with what they need from the shipped record; all if none is named
 
     All methods take about 8 minutes of one core for look_alikes, which is judged by everything, one
-    for each of the smaller trials of its two siblings, and 12 for imagenet.
+    and a half for each of the smaller trials of its two siblings, and 12 for imagenet.
 
     Raises ValueError for unknown names of methods and parts.
     """
@@ -99,8 +99,8 @@ def _makers(network, names) -> dict[str, Callable[[dict], dict]]:
             "contrast": lambda judged: judge_contrast(classifier, four, judged, names),
             "distractors": lambda judged: judge_distractors(eight, judged, names),
         }
-    chosen = chosen_entries(2 if network == "look_alikes" else 30)
-    few = chosen_entries(10 if network == "look_alikes" else 30)
+    chosen = chosen_entries(2 if network == "look_alikes" else 10)
+    few = chosen_entries(10)
     makers = {
         "look_alikes": lambda _: judge_look_alikes(classifier, chosen, names),
         "contrast": lambda judged: judge_contrast(classifier, few, judged, names),

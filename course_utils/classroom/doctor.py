@@ -59,7 +59,7 @@ def _examine(name: str, check: Callable[[], str]) -> bool:
 def python() -> str:
     """Python's version."""
     version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 (who runs this may not have installed it)
         raise Trouble(
             f"{version} is too old", "Install Python 3.11 or newer: make PYTHON=python3.12"
         )

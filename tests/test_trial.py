@@ -679,20 +679,19 @@ def test_the_command_writes_a_record(tmp_path, monkeypatch, network):
     assert json.loads(out.read_text()) == {"of": network}
 
 
-def test_the_command_writes_the_background(tmp_path, monkeypatch):
-    monkeypatch.setattr(trial.record, "make_background_record", lambda: {"imagenet": {}})
+@pytest.mark.parametrize(
+    ("option", "maker", "made"),
+    [
+        ("--background", "make_background_record", {"imagenet": {}}),
+        ("--settings", "make_choices", {"look_alikes": {}}),
+    ],
+)
+def test_the_command_writes_whole_files(option, maker, made, tmp_path, monkeypatch):
+    monkeypatch.setattr(trial.record, maker, lambda: made)
     out = tmp_path / "new.json"
-    monkeypatch.setattr("sys.argv", ["trial", "--background", "--out", str(out)])
+    monkeypatch.setattr("sys.argv", ["trial", option, "--out", str(out)])
     trial.record.main()
-    assert json.loads(out.read_text()) == {"imagenet": {}}
-
-
-def test_the_command_writes_settings(tmp_path, monkeypatch):
-    monkeypatch.setattr(trial.record, "make_choices", lambda: {"look_alikes": {}})
-    out = tmp_path / "new.json"
-    monkeypatch.setattr("sys.argv", ["trial", "--settings", "--out", str(out)])
-    trial.record.main()
-    assert json.loads(out.read_text()) == {"look_alikes": {}}
+    assert json.loads(out.read_text()) == made
 
 
 def test_scores_of_the_record_can_be_had_by_hand(case, record, classifier):

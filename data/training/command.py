@@ -40,7 +40,7 @@ def _fitted(name, recipe, seed):
     training, images, labels = _training_pictures(recipe)
     model = architectures.build(recipe.architecture, len(training.classes), PLAIN)
     untrained = classifiers.Classifier(
-        name, model, list(training.classes), MEAN, STD, 128, model.named_layers()
+        name, model, list(training.classes), MEAN, STD, PLAIN["size"], model.named_layers()
     )
     started = time.perf_counter()
     model, accuracy = fit(
@@ -48,7 +48,9 @@ def _fitted(name, recipe, seed):
     )
     minutes = (time.perf_counter() - started) / 60
     layers = model.named_layers()
-    classifier = classifiers.Classifier(name, model, untrained.classes, MEAN, STD, 128, layers)
+    classifier = classifiers.Classifier(
+        name, model, untrained.classes, MEAN, STD, PLAIN["size"], layers
+    )
     return classifier, accuracy, minutes
 
 

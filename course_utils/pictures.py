@@ -14,6 +14,7 @@ opens pictures of your own; what a notebook needs of both is here as well.
 import io
 from collections.abc import Collection, Sequence
 from dataclasses import fields
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -65,7 +66,7 @@ def load_parts(entry: Entry) -> Tensor:
     parts = _same_scene(entry, "parts", label)
     if parts is None:
         raise ValueError(f"There is no mask for {entry.name}: {entry.split} pictures have none.")
-    return torch.from_numpy(np.array(_decode(parts)))
+    return torch.from_numpy(_pixels(parts).copy())
 
 
 def load_mask(entry: Entry) -> Tensor:
@@ -155,7 +156,7 @@ def regions(scene: int) -> dict[str, Tensor]:
     entry = _tank_yard_entries(scene)[0]
     tank = grown(load_mask(entry), 3)
     sky_entry = _same_scene(entry, "sky", "no_tank")
-    sky = torch.from_numpy(np.array(_decode(sky_entry)) > 0) & ~tank
+    sky = torch.from_numpy(_pixels(sky_entry) > 0) & ~tank
     return {"sky": sky, "land": ~sky & ~tank, "tank": tank}
 
 
@@ -193,7 +194,7 @@ def _variant_name(entry):
 
 def _load_bytes(entry):
     """The pixels of a picture, (H, W, 3) uint8 array; a variant is laid over its portrait."""
-    pixels = np.array(_decode(entry).convert("RGB"))
+    pixels = _pixels(entry).copy()
     if entry.kind != "variant":
         return pixels
     whole = _load_bytes(_same_scene(entry, "picture", entry.label))
@@ -203,9 +204,18 @@ def _load_bytes(entry):
     return np.where(changed, blocks, whole.reshape(blocks.shape)).reshape(pixels.shape)
 
 
-def _decode(entry):
-    """The image in an entry's file, after its sum has been compared with the manifest."""
-    return Image.open(io.BytesIO(read_entry(entry)))
+def _pixels(entry):
+    """What an entry's file holds, not to be written into: (H, W, 3) uint8, or (H, W) of a mask."""
+    return _read_pixels(data_folder(), entry)
+
+
+@lru_cache(maxsize=1024)  # 50 MB of pictures of 128 x 128: many are asked for again and again
+def _read_pixels(_folder, entry):
+    """The file's sum is compared with the manifest, so an entry always has the same pixels."""
+    image = Image.open(io.BytesIO(read_entry(entry)))
+    pixels = np.array(image.convert("RGB") if entry.path.endswith(".jpg") else image)
+    pixels.flags.writeable = False
+    return pixels
 
 
 # ---------------------------------------------------------------------------- sets of pictures

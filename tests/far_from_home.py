@@ -1,4 +1,4 @@
-"""Runs a notebook in a process of its own, with another network, on another device.
+"""Runs a notebook in a process of its own: another network, another device, others' answers.
 
 `test_notebooks_elsewhere` forks its processes from one that has imported this module, so what takes
 long to import stands here, too. Nothing may be computed here: a device that torch learns of after
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import captum.attr  # noqa: F401
+import odd_answers
 import pretend_device
 import run_notebook
 import skimage.segmentation  # noqa: F401
@@ -19,6 +20,7 @@ from course_utils.exercises import all_checks
 
 import_torchvision()
 all_checks()
+ODD = odd_answers.all_of_them()
 
 
 def run(notebook: Path, parameters: dict, environment: dict[str, str], errors: Path) -> None:
@@ -32,4 +34,5 @@ def run(notebook: Path, parameters: dict, environment: dict[str, str], errors: P
         pretend_device.register()
     for startup in Path(environment["IPYTHONDIR"]).glob("profile_default/startup/*.py"):
         exec(startup.read_text())
-    run_notebook.run(notebook, {}, parameters)
+    odd = ODD.get(notebook.stem.split("_", 1)[1], {})
+    run_notebook.run(notebook, {name: answers[0] for name, answers in odd.items()}, parameters)

@@ -5,6 +5,7 @@ displayed. What a widget draws is drawn once; an error in it is raised, not show
 """
 
 import contextlib
+import functools
 import linecache
 import os
 from collections.abc import Callable, Iterator
@@ -21,7 +22,8 @@ def run(path: Path, answers: dict[str, Callable], parameters: dict[str, object])
     """Runs all code cells -> the notebook's variables.
 
     answers: {exercise: function} that take the place of the notebook's own as soon as these are
-    defined; parameters: values for the names in the cell of parameters
+    defined; the notebook's own are called before them, so that both are tried
+    parameters: values for the names in the cell of parameters
     A cell that raises does so here; its number is told in the traceback's file name.
     """
     matplotlib.use("agg")
@@ -35,9 +37,33 @@ def run(path: Path, answers: dict[str, Callable], parameters: dict[str, object])
                 space |= parameters
             name = cell.metadata.get("nbgrader", {}).get("grade_id", "")
             if name in answers and cell.metadata.nbgrader.solution:
-                space[name] = answers[name]
+                space[name] = _both(space[name], answers[name])
             _close_figures()
     return space
+
+
+def _both(own, other):
+    """Calls both with the same arguments -> what the other one returns.
+
+    Where a notebook's own answer calls another of its own, it gets what that one returns.
+    """
+
+    @functools.wraps(own)
+    def answer(*args, **options):
+        if _in_own_answer:
+            return own(*args, **options)
+        _in_own_answer.append(own)
+        try:
+            own(*args, **options)
+        finally:
+            _in_own_answer.pop()
+        return other(*args, **options)
+
+    return answer
+
+
+_in_own_answer = []
+"""The notebook's own answer that is being computed, if there is one."""
 
 
 def _run_cell(source, file, space):

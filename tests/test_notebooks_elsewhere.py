@@ -1,9 +1,10 @@
-"""Every notebook far from home: a photograph, another network, an accelerator.
+"""Every notebook far from home: a photograph, another network, an accelerator, odd answers.
 
 The network is the course's ImageNet network, with its real weights; laborious notebooks get a
 lighter one of torchvision, whose weights are made on the spot and lie where torchvision looks for
 them. The accelerator is the pretended one, as strict as a GPU about tensors on the wrong device; an
-old torch has only the CPU. Each notebook has a process of its own, and no kernel, which would take
+old torch has only the CPU. The exercises are solved twice, as the notebook does and as nobody would
+expect (`odd_answers`). Each notebook has a process of its own, and no kernel, which would take
 most of the time.
 """
 

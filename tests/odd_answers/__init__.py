@@ -7,3 +7,13 @@ Three or more for each exercise, each of which fulfils the task's text and must 
 library), other helpers. The *first* of each list is the one that is most unusual in type: with
 these, all at once, the notebook is run to its end, so that no accepted answer breaks a later cell.
 """
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+
+
+def all_of_them() -> dict[str, dict[str, list[Callable]]]:
+    """{notebook, without its number: {exercise: answers}}"""
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    return {name: importlib.import_module(f"{__name__}.{name}").ODD for name in names}

@@ -134,10 +134,14 @@ def target_scores(
     goals = _checked_targets(targets)
     if len(goals) != len(x):
         raise ValueError(f"There are {len(x)} pictures but {len(goals)} targets.")
-    return _target_scores(Ready(model), x, goals, layer)
+    return scores_seen_by(Ready(model), x, goals, layer)
 
 
-def _target_scores(network, x, targets, layer):
+def scores_seen_by(
+    network: Ready, x: Tensor, targets: Sequence[Target], layer: nn.Module | None
+) -> Tensor:
+    """`target_scores` for a network that is made ready once for many steps."""
+    targets = _checked_targets(targets)
     if layer is None:
         rows = network(x)
         return torch.stack([_read_score(row, target) for row, target in zip(rows, targets)])
@@ -154,7 +158,7 @@ def _gradient(network, x, targets, layer, l2, tv, shift):
     with torch.enable_grad():
         x = x.detach().clone().requires_grad_()
         moved = x.roll(shift, (2, 3)) if any(shift) else x
-        value = _target_scores(network, moved, targets, layer).sum()
+        value = scores_seen_by(network, moved, targets, layer).sum()
         if l2:
             value = value - l2 * x.square().sum()
         if tv:

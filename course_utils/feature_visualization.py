@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from course_utils._networks import looks_inside
-from course_utils.ascent import COLOURS, Target, target_scores
+from course_utils._networks import Ready, looks_inside
+from course_utils.ascent import COLOURS, Target, scores_seen_by
 
 
 @looks_inside
@@ -69,7 +69,7 @@ def ascend_phases(
     magnitudes = _magnitudes(size, falloff).to(like)
     centre = torch.as_tensor(mean).to(like).view(3, 1, 1)
     spread = torch.as_tensor(std).to(like).view(3, 1, 1)
-    pictures = []
+    network, pictures = Ready(model), []
     with tqdm(total=len(targets) * steps, desc="ascent", disable=not progress) as bar:
         for target in targets:
             generator = torch.Generator().manual_seed(seed)
@@ -81,7 +81,8 @@ def ascend_phases(
                 with torch.enable_grad():
                     picture = _picture(magnitudes, phases, size, contrast)
                     seen = _crops(picture, crops, smallest, turn, noise, generator)
-                    score = target_scores(model, (seen - centre) / spread, [target] * crops, layer)
+                    x = (seen - centre) / spread
+                    score = scores_seen_by(network, x, [target] * crops, layer)
                     (phases.grad,) = torch.autograd.grad(-score.mean(), phases)
                 optimizer.step()
                 bar.update()

@@ -13,7 +13,6 @@ from functools import partial
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils import backend_registration
-from torch.utils._pytree import tree_leaves, tree_map
 
 AVAILABLE = hasattr(backend_registration, "_setup_privateuseone_for_python_backend")
 
@@ -111,7 +110,7 @@ def _on_cpu(value):
 
 def _compute(operator, *args, **options):
     """Runs an operator on the CPU, after the checks that a GPU would make."""
-    leaves = tree_leaves((args, options))
+    leaves = [*_leaves(args), *_leaves(options.values())]
     _refuse_a_mixture(operator, leaves)
     name = operator.overloadpacket.__name__
     if name == "_copy_from":
@@ -129,7 +128,24 @@ def _compute(operator, *args, **options):
         same = changed.get(id(value))
         return same if same is not None and same.shape == value.shape else PretendTensor(value)
 
-    return tree_map(ours, operator(*tree_map(_on_cpu, args), **tree_map(_on_cpu, options)))
+    held = {name: _each(_on_cpu, value) for name, value in options.items()}
+    return _each(ours, operator(*_each(_on_cpu, args), **held))
+
+
+def _leaves(values):
+    """What tuples and lists hold, also inside of each other; torch's own tree takes most of a run."""
+    for value in values:
+        if isinstance(value, (tuple, list)):
+            yield from _leaves(value)
+        else:
+            yield value
+
+
+def _each(change, value):
+    """`change` of a value, or of everything in a tuple or list."""
+    if isinstance(value, (tuple, list)):
+        return type(value)([_each(change, one) for one in value])
+    return change(value)
 
 
 def _refuse_a_mixture(operator, leaves):

@@ -91,11 +91,11 @@ def by_ranks(values, ids, new_values, new_ids, k):
 
 
 def on_a_double_canvas(picture, row, column, size, stride, start):
-    canvas = np.ones((3, size, size))
+    canvas, pixels = np.ones((3, size, size)), picture.numpy()
     for i, j in np.ndindex(size, size):
         y, x = start + row * stride + i, start + column * stride + j
         if 0 <= y < picture.shape[1] and 0 <= x < picture.shape[2]:
-            canvas[:, i, j] = picture[:, y, x]
+            canvas[:, i, j] = pixels[:, y, x]
     return torch.from_numpy(canvas)
 
 

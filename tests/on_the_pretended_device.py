@@ -110,6 +110,13 @@ def test_gradients_come_back_too(pair, picture):
     assert largest_difference(*found) < TOLERANCE
 
 
+def test_a_network_answers_in_inference_mode(pair, picture):
+    here, there = pair
+    x = here.preprocess(picture)
+    with torch.inference_mode():
+        assert torch.allclose(there.model(x), here.model(x), atol=1e-6)
+
+
 def test_a_copy_and_a_network_around_it_answer_too(pair, picture):
     _, there = pair
     x = there.preprocess(picture)

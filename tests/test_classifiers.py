@@ -286,6 +286,31 @@ def test_scores_do_not_depend_on_the_batch(small):
     assert not small.scores(pictures.requires_grad_()).requires_grad
 
 
+def test_many_pictures_keep_out_of_the_way_of_what_looks_on(small):
+    pictures = torch.rand(classifiers.MANY, 3, 128, 128)
+    seen = []
+    handle = small.layer("relu1").register_forward_hook(lambda *call: seen.append(call[2]))
+    small.scores(pictures)
+    handle.remove()
+    (maps,) = seen
+    assert len(maps.view(classifiers.MANY, -1)) == classifiers.MANY  # in the usual order of memory
+
+
+class Viewed(nn.Sequential):
+    """A network as torch's tutorial writes it, which insists on the usual order of memory."""
+
+    def forward(self, input):
+        return self[1](self[0](input).view(len(input), -1))
+
+
+def test_many_pictures_get_the_scores_of_single_ones_from_a_network_that_calls_view():
+    own = Viewed(nn.Conv2d(3, 2, 3), nn.Linear(2 * 14 * 14, 3))
+    classifier = wrap(own, ["a", "b", "c"], Preprocess(16))
+    pictures = torch.rand(classifiers.MANY, 3, 16, 16)
+    one_by_one = torch.cat([classifier.scores(picture) for picture in pictures])
+    assert torch.allclose(classifier.scores(pictures), one_by_one, atol=1e-5)
+
+
 def test_top_k_names_the_likeliest_classes(small):
     picture = a_picture()
     probabilities = small.scores(picture).softmax(dim=1)[0]

@@ -277,6 +277,14 @@ def test_find_entry(small_data):
         find_entry("look_alikes/test/zebra/2")
 
 
+@pytest.mark.parametrize("load", [load_picture, load_parts, load_counterfactual])
+def test_what_is_done_to_a_picture_does_not_stay(small_data, load):
+    entry = find_entry("look_alikes/test/zebra/20000")
+    before = load(entry).clone()
+    load(entry).zero_()
+    assert before.any() and torch.equal(load(entry), before)
+
+
 # ---------------------------------------------------------------------------- damaged files
 
 

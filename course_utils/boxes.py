@@ -4,6 +4,8 @@ box = box_from_map(heatmap, threshold=0.4)        # (top, left, bottom, right)
 iou(box, box_of_mask(mask))                       # how well two boxes agree
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy import ndimage
 from torch import Tensor
@@ -12,6 +14,9 @@ Box = tuple[int, int, int, int]
 """(top, left, bottom, right) in pixels; bottom and right are the first row and column outside."""
 
 EMPTY_BOX = (0, 0, 0, 0)
+
+TOUCHING = np.ones((3, 3))
+"""What is connected with the cell in the middle: corners count."""
 
 
 def box_from_map(heatmap: Tensor, threshold: float) -> Box:
@@ -26,22 +31,34 @@ def box_from_map(heatmap: Tensor, threshold: float) -> Box:
     Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020,
     section 3.2 and their code, of which this is the definition without OpenCV.
     """
+    return boxes_from_map(heatmap, [threshold])[0]
+
+
+def boxes_from_map(heatmap: Tensor, thresholds: Iterable[float]) -> list[Box]:
+    """`box_from_map` for each of several thresholds; the map is scaled only once."""
     values = heatmap.detach().cpu().double().numpy()
     if values.ndim != 2 or values.size == 0:
         raise ValueError(f"A heatmap has the shape (H, W), not {tuple(heatmap.shape)}.")
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"The threshold lies between 0 and 1; got {threshold}.")
+    thresholds = list(thresholds)
+    for threshold in thresholds:
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"The threshold lies between 0 and 1; got {threshold}.")
     low = values.min()
-    high = values.max()
-    if not np.isfinite(high - low):
+    span = values.max() - low
+    if not np.isfinite(span):
         raise ValueError("The heatmap holds NaN or infinity, so it has no hottest region.")
-    if low == high:
-        return EMPTY_BOX
-    hot = values - low >= threshold * (high - low)
-    regions = np.zeros(values.shape, dtype=np.int32)
-    ndimage.label(hot, np.ones((3, 3)), output=regions)
-    largest = np.bincount(regions.ravel())[1:].argmax()
-    return _corners(ndimage.find_objects(regions)[largest])
+    if span == 0:
+        return [EMPTY_BOX] * len(thresholds)
+    return [_box_of_largest(values - low >= threshold * span) for threshold in thresholds]
+
+
+def _box_of_largest(hot):
+    """The box of the largest connected region in (H, W) bool, which is not empty."""
+    regions = np.zeros(hot.shape, dtype=np.int32)
+    if ndimage.label(hot, TOUCHING, output=regions) > 1:
+        hot = regions == np.bincount(regions.ravel())[1:].argmax() + 1
+    rows, columns = hot.any(1).nonzero()[0], hot.any(0).nonzero()[0]
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
 def box_of_mask(mask: Tensor) -> Box:

@@ -88,14 +88,12 @@ def box_accuracies(
     pairs = list(zip(heatmaps, map(boxes.box_of_mask, masks), strict=True))
     if not pairs:
         raise ValueError("There are no heatmaps to score.")
-    return {
-        threshold: sum(
-            boxes.iou(boxes.box_from_map(heatmap, threshold), box) >= least
-            for heatmap, box in pairs
-        )
-        / len(pairs)
-        for threshold in thresholds
-    }
+    thresholds = list(thresholds)
+    agreeing = dict.fromkeys(thresholds, 0)
+    for heatmap, box in pairs:
+        for threshold, found in zip(thresholds, boxes.boxes_from_map(heatmap, thresholds)):
+            agreeing[threshold] += boxes.iou(found, box) >= least
+    return {threshold: count / len(pairs) for threshold, count in agreeing.items()}
 
 
 # ---------------------------------------------------------------------------- on the object

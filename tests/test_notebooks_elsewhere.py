@@ -80,7 +80,7 @@ def test_without_weights_and_network_the_run_names_what_is_missing(tmp_path):
     (weights,) = (tmp_path / "torch" / "hub" / "checkpoints").glob("*.pth")
     weights.unlink()
     environment["https_proxy"] = "http://127.0.0.1:9"  # where nobody answers
-    command = "run 2 -p CLASSIFIER imagenet:mobilenet_v3_small --out".split()
+    command = "run 4 -p CLASSIFIER imagenet:mobilenet_v3_small --out".split()
     done = subprocess.run(
         [*COURSE, *command, str(tmp_path / "out")], env=environment, capture_output=True, text=True
     )

@@ -6,7 +6,6 @@ again, which can take longer than the convolutions.
 """
 
 import contextlib
-import ctypes
 import os
 import sys
 
@@ -24,7 +23,9 @@ def keep_freed_memory() -> None:
     chosen = any(name in os.environ for name in ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_"))
     if sys.platform != "linux" or chosen:
         return
-    with contextlib.suppress(OSError, AttributeError):  # another C library, without this function
+    with contextlib.suppress(ImportError, OSError, AttributeError):  # another C library or Python
+        import ctypes
+
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, KEPT)

@@ -37,7 +37,8 @@ def bare(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bare")
     origin = folder / "origin"
     (origin / "course_utils").mkdir(parents=True)
-    for part in ("__init__.py", "errors.py", "classroom/__init__.py", "classroom/elsewhere.py"):
+    root, classroom = ("__init__.py", "_memory.py", "errors.py"), ("__init__.py", "elsewhere.py")
+    for part in (*root, *(f"classroom/{name}" for name in classroom)):
         target = origin / "course_utils" / part
         target.parent.mkdir(exist_ok=True)
         target.write_bytes((ROOT / "course_utils" / part).read_bytes())

@@ -55,7 +55,8 @@ def boxes_from_map(heatmap: Tensor, thresholds: Iterable[float]) -> list[Box]:
 def _box_of_largest(hot):
     """The box of the largest connected region in (H, W) bool, which is not empty."""
     regions = np.zeros(hot.shape, dtype=np.int32)
-    if ndimage.label(hot, TOUCHING, output=regions) > 1:
+    ndimage.label(hot, TOUCHING, output=regions)
+    if regions.max() > 1:
         hot = regions == np.bincount(regions.ravel())[1:].argmax() + 1
     rows, columns = hot.any(1).nonzero()[0], hot.any(0).nonzero()[0]
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

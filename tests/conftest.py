@@ -28,9 +28,9 @@ CLASSES = ("cat", "elephant", "zebra")
 
 
 BEGIN_FIRST = (
-    "test_grading", "test_odd_answers", "test_notebooks_elsewhere", "test_exercises",
-    "test_grading_sandbox", "test_audit", "test_zoo", "test_mutants", "test_pages",
-    "test_site",
+    "test_grading", "test_notebooks_elsewhere", "test_exercises", "test_classroom", "test_zoo",
+    "test_grading_nbgrader", "test_torchvision", "test_mutants", "test_pages", "test_guide",
+    "test_audit", "test_trial", "test_site",
 )  # fmt: skip
 """Files that take longest. What begins last should be short, or a process waits for another."""
 

@@ -12,7 +12,7 @@ opens pictures of your own; what a notebook needs of both is here as well.
 """
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
 
@@ -91,8 +91,10 @@ def load_counterfactual(entry: Entry) -> Tensor:
     return load_picture(counterfactual)
 
 
-def load_variants(entry: Entry) -> dict[str, Tensor]:
+def load_variants(entry: Entry) -> Mapping[str, Tensor]:
     """Everything a portrait also exists as, {name: picture (3, H, W) in [0, 1]}.
+
+    A picture is read when it is asked for.
 
     without_object          the scene without the object
     without_PART            without one part or property alone, in the order of `PORTRAIT_PARTS`
@@ -114,7 +116,23 @@ def load_variants(entry: Entry) -> dict[str, Tensor]:
     parts = [f"without_{part.replace(' ', '_')}" for part in PORTRAIT_PARTS[entry.label]]
     order = ["without_object", *parts]
     order += sorted(set(named) - set(order), key=lambda name: (name == "elsewhere", name))
-    return {name: load_picture(named[name]) for name in order if name in named}
+    return _Pictures({name: named[name] for name in order if name in named})
+
+
+class _Pictures(Mapping[str, Tensor]):
+    """Pictures by name, (3, H, W) in [0, 1], each read when it is asked for."""
+
+    def __init__(self, named: Mapping[str, Entry]):
+        self._named = dict(named)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return load_picture(self._named[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._named)
+
+    def __len__(self) -> int:
+        return len(self._named)
 
 
 def load_removable_masks(entry: Entry) -> dict[str, Tensor]:

@@ -58,21 +58,21 @@ def _box_of_largest(hot):
     ndimage.label(hot, TOUCHING, output=regions)
     if regions.max() > 1:
         hot = regions == np.bincount(regions.ravel())[1:].argmax() + 1
-    rows, columns = hot.any(1).nonzero()[0], hot.any(0).nonzero()[0]
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    return _box_around(hot)
 
 
 def box_of_mask(mask: Tensor) -> Box:
     """The smallest box that holds everything that is True in a mask (H, W)."""
     if mask.dim() != 2:
         raise ValueError(f"A mask has the shape (H, W), not {tuple(mask.shape)}.")
-    found = ndimage.find_objects(mask.cpu().numpy().astype(np.uint8))
-    return _corners(found[0]) if found else EMPTY_BOX
+    inside = mask.cpu().numpy().astype(bool)
+    return _box_around(inside) if inside.any() else EMPTY_BOX
 
 
-def _corners(slices):
-    rows, columns = slices
-    return rows.start, columns.start, rows.stop, columns.stop
+def _box_around(inside):
+    """The smallest box that holds everything that is True in (H, W) bool, which is not empty."""
+    rows, columns = inside.any(1).nonzero()[0], inside.any(0).nonzero()[0]
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
 def iou(box: Box, other: Box) -> float:

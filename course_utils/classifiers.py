@@ -107,7 +107,7 @@ class Classifier:
 
     def _fast_network(self) -> Callable[[Tensor], Tensor]:
         """The network as it is fastest, but as it is if somebody's hooks may look at its maps."""
-        is_watched = any(module._forward_hooks for module in self.model.modules())
+        is_watched = any(_devices.is_hooked(module) for module in self.model.modules())
         return self.model if is_watched else Ready(self.model)
 
     def predict(self, pictures: Tensor, batch: int = 32) -> Tensor:

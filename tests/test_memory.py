@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+
 FAULTS = """
 import resource, torch, course_utils
 for times in range(40):
@@ -32,11 +34,9 @@ def faults(**variables):
     return int(done.stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 def test_a_block_that_was_freed_is_used_again():
     assert faults() < PAGES / 100
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 def test_who_has_set_the_library_s_own_variables_is_left_alone():
     assert faults(MALLOC_MMAP_MAX_="65536", MALLOC_TRIM_THRESHOLD_="131072") > PAGES / 100

@@ -20,12 +20,24 @@ def keep_freed_memory() -> None:
 
     Whoever has set glibc's own variables (mallopt(3)), such as MALLOC_MMAP_MAX_, is left alone.
     """
-    chosen = any(name in os.environ for name in ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_"))
-    if sys.platform != "linux" or chosen:
+    if any(name in os.environ for name in ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_")):
         return
-    with contextlib.suppress(ImportError, OSError, AttributeError):  # another C library or Python
-        import ctypes
+    _ask_glibc("mallopt", _MMAP_MAX, 0)
+    _ask_glibc("mallopt", _TRIM_THRESHOLD, KEPT)
 
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_MMAP_MAX, 0)
-        mallopt(_TRIM_THRESHOLD, KEPT)
+
+def give_back_freed_memory() -> None:
+    """Gives back what is free, the KEPT bytes too. Does nothing without glibc.
+
+    What lies free between blocks in use remains this process's to use, without pages of its own.
+    """
+    _ask_glibc("malloc_trim", 0)
+
+
+def _ask_glibc(function, *arguments):
+    """Calls a function of the C library; another library, or another system's, has none such."""
+    if sys.platform == "linux":
+        with contextlib.suppress(ImportError, OSError, AttributeError):
+            import ctypes
+
+            getattr(ctypes.CDLL(None), function)(*arguments)

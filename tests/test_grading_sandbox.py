@@ -3,6 +3,7 @@
 What runs inside here is a line of shell or of bare Python, so that each start takes no time.
 """
 
+import mmap
 import os
 import pwd
 import shutil
@@ -332,9 +333,30 @@ def test_a_forked_function_ends_in_a_known_way(work, how, capfd):
 def test_what_the_caller_has_in_memory_is_no_fault_of_the_forked_function():
     mine = bytearray(500_000_000)  # as a process that has run many tests, or graded a class
     bounds = replace(BOUNDS, memory=200_000_000)
-    assert forked.run(lambda: bytes(bytearray(100_000_000)[:4]), bounds).how == forked.ANSWERED
-    assert forked.run(lambda: bytes(bytearray(300_000_000)[:4]), bounds).how == forked.EXITED
+    assert forked.run(lambda: mapped(100_000_000)[:4], bounds).how == forked.ANSWERED
+    assert forked.run(lambda: mapped(300_000_000)[:4], bounds).how == forked.EXITED
     assert len(mine) == 500_000_000
+
+
+def mapped(size):
+    """New memory, never what the process has freed."""
+    return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+FREED = """
+import course_utils
+from course_utils.classroom.grading import forked
+
+bytearray(400_000_000)  # and free again, but kept
+bounds = forked.Bounds(cpu=10, clock=100, bytes=1000, memory=200_000_000)
+for size in (100_000_000, 300_000_000):
+    print(forked.run(lambda: bytes(bytearray(size)[:4]), bounds).how)
+"""
+
+
+def test_what_the_caller_has_freed_and_kept_does_not_enlarge_the_bound():
+    done = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [forked.ANSWERED, forked.EXITED]
 
 
 def test_a_forked_function_that_leaves_somebody_with_its_pipe():

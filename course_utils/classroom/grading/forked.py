@@ -16,6 +16,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from course_utils._memory import give_back_freed_memory
+
 MOST_DELAY = 10
 """A machine that is busy with other things makes the clock's time this many times longer."""
 
@@ -60,7 +62,10 @@ class Bounds:
     bytes: int
     """That it may return."""
     memory: int | None = None
-    """Bytes of data that it may add to what the caller has (Linux); None sets no limit."""
+    """Bytes of data that it may add to what the caller has (Linux); None sets no limit.
+
+    What the caller has freed between blocks in use is had by it, and is there for the function.
+    """
 
 
 def run(
@@ -111,6 +116,7 @@ def _limit(bounds):
     if hard == resource.RLIM_INFINITY or seconds + 1 <= hard:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     if bounds.memory is not None:
+        give_back_freed_memory()  # what the caller kept for itself would come on top
         most = _bytes_of_data() + bounds.memory
         resource.setrlimit(resource.RLIMIT_DATA, (most, resource.RLIM_INFINITY))
 

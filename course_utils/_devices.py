@@ -5,9 +5,10 @@ the network moves: it fetches what it is given and answers where it was asked, a
 the same way back. So no code of the course has to know where the network computes.
 """
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +74,17 @@ def computed_there(function: Callable) -> Callable:
         return _to(function(model, *args, **options), given)
 
     return wrapper
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seeds torch's random numbers inside the block; outside, they go on as if it weren't there."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        if torch.accelerator.is_available():
+            torch.manual_seed(seed)
+        else:  # torch.manual_seed notes the call stack for each kind of device that isn't there
+            torch.default_generator.manual_seed(seed)
+        yield
 
 
 def is_hooked(module: nn.Module) -> bool:

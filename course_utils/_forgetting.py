@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from course_utils._devices import seeded
+
 POWER_ITERATIONS = 20
 """So often a spectral norm estimates the norm of its weights anew."""
 
@@ -21,8 +23,7 @@ def forget(module: nn.Module, seed: int) -> None:
     before = {name: tensor.detach().clone() for name, tensor in _weights(module)}
     if not before:
         raise ValueError("The module has no weights to draw anew.")
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+    with seeded(seed):
         for part in module.modules():
             for name in ("reset_parameters", "_reset_parameters"):
                 if hasattr(part, name):

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn.modules import module as every_module
 
+from course_utils import _devices
 from course_utils.exercises.engine.causes import Raised, explain
 from course_utils.exercises.engine.compare import difference
 from course_utils.exercises.engine.probes import contains_failure
@@ -77,8 +78,7 @@ def copied(arguments: object) -> object:
 def seeded(seed: int) -> Iterator[None]:
     """Seeds torch, NumPy and Python inside the block; the notebook's own randomness goes on."""
     numpy_state, python_state = np.random.get_state(), python_random.getstate()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+    with _devices.seeded(seed):
         np.random.seed(seed % 2**32)
         python_random.seed(seed)
         try:

@@ -31,7 +31,9 @@ class Browser:
         )
         try:
             port = wait_for(lambda: (self.folder / "DevToolsActivePort").read_text().split()[0])
-            self.socket = websocket.create_connection(_page_address(port), timeout=HANG)
+            self.socket = websocket.create_connection(
+                _page_address(port), timeout=HANG, skip_utf8_validation=True
+            )
         except BaseException:
             self._end()
             raise

@@ -16,7 +16,6 @@ and line breaks don't matter.
 
 import argparse
 import ast
-import copy
 import difflib
 import hashlib
 import inspect
@@ -180,7 +179,7 @@ class _Copies:
 
 def _body_alone(tree):
     """A copy of a function's tree without decorators and docstring."""
-    tree = copy.deepcopy(tree)
+    tree = operators.copied_tree(tree)
     tree.decorator_list = []
     if ast.get_docstring(tree):
         tree.body = tree.body[1:]

@@ -320,14 +320,17 @@ BOUNDS = forked.Bounds(cpu=2, clock=10, bytes=1000)
         (lambda: 1 / 0, forked.EXITED),
         (lambda: os.kill(os.getpid(), 9), forked.KILLED),
         (lambda: [None for _ in iter(int, 1)], forked.OUT_OF_CPU),
-        (lambda: time.sleep(60), forked.OUT_OF_TIME),
-        (lambda: os.kill(os.getpid(), 19), forked.OUT_OF_TIME),
     ],
 )
 def test_a_forked_function_ends_in_a_known_way(work, how, capfd):
     ending = forked.run(work, BOUNDS)
     assert ending.how == how
     assert (ending.content == work()) if how == forked.ANSWERED else ending.content == b""
+
+
+@pytest.mark.parametrize("work", [lambda: time.sleep(60), lambda: os.kill(os.getpid(), 19)])
+def test_a_forked_function_that_only_waits_is_not_waited_for(work):
+    assert forked.run(work, replace(BOUNDS, clock=1)).how == forked.OUT_OF_TIME
 
 
 def test_what_the_caller_has_in_memory_is_no_fault_of_the_forked_function():

@@ -8,6 +8,7 @@ relevance_mass(heatmap, mask)       how much of the positive relevance lies on i
 relevance_rank(heatmap, mask)       how many of its pixels are among the highest
 deletion, insertion                 how fast the class is lost, or found, in the map's order
 rank_correlation, structural_similarity    how much alike two maps are
+mean_with_interval(values)          a mean over pictures, and how far chance may have moved it
 
 random_map, centre_map, edge_map    maps that have not looked at any network: controls
 randomized(model, names)            networks that have forgotten what they learned, layer by layer
@@ -219,6 +220,33 @@ def _area(model, before, after, target, heatmap, steps):
             probabilities.append(scores.softmax(1)[0, index[0]].item())
     places = torch.tensor(counts, dtype=torch.float64) / len(order)
     return torch.trapezoid(torch.tensor(probabilities, dtype=torch.float64), places).item()
+
+
+# ---------------------------------------------------------------------------- many pictures
+
+
+def mean_with_interval(
+    values: Sequence[float] | np.ndarray | Tensor,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """The mean of values (N,), one for each picture or scene, and its interval -> mean, low, high.
+
+    As many of the values are drawn at random, with replacement, `draws` times; between low and high
+    lie the means of a share `level` of these draws (Efron and Tibshirani, "An Introduction to the
+    Bootstrap", 1993, chapter 13). With NaN among the values all three are NaN.
+
+    Raises ValueError for no values, for others than (N,), and for a level outside of (0, 1).
+    """
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f"Values have the shape (N,), N at least 1, not {values.shape}.")
+    if not 0 < level < 1:
+        raise ValueError(f"The level lies between 0 and 1, such as 0.95, not {level}.")
+    means = np.random.default_rng(seed).choice(values, (draws, len(values))).mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(values.mean()), float(low), float(high)
 
 
 # ---------------------------------------------------------------------------- two maps

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import spearmanr
+from scipy import stats
 from torch import nn
 
 from course_utils import scores
@@ -146,7 +146,7 @@ def test_rank_correlation():
     assert scores.rank_correlation(one, -one) == pytest.approx(-1)
     assert scores.rank_correlation(one, torch.ones(12, 17)) == 0
     other = torch.rand(12, 17)
-    expected = spearmanr(one.flatten().numpy(), other.flatten().numpy())[0]
+    expected = stats.spearmanr(one.flatten().numpy(), other.flatten().numpy())[0]
     assert scores.rank_correlation(one, other) == pytest.approx(expected)
 
 
@@ -263,3 +263,43 @@ def test_quantus_gives_the_same_scores():
         theirs = metric(abs=False, normalise=False, disable_warnings=True)(**case)
         ours = [score(heatmap, MASK) for heatmap in maps]
         assert np.asarray(theirs, float) == pytest.approx(ours, abs=1e-6), metric.__name__
+
+
+# ---------------------------------------------------------------------------- many pictures
+
+
+def test_the_interval_of_a_mean_is_the_bootstrap_s_of_scipy():
+    values = np.random.default_rng(1).exponential(size=40)
+    mean, low, high = scores.mean_with_interval(values, level=0.9, draws=20_000)
+    known = stats.bootstrap(
+        (values,), np.mean, confidence_level=0.9, method="percentile", n_resamples=20_000
+    ).confidence_interval
+    assert mean == pytest.approx(values.mean())
+    assert (low, high) == pytest.approx((known.low, known.high), abs=0.02 * values.std())
+
+
+@pytest.mark.parametrize("make", [list, np.asarray, torch.tensor])
+def test_the_interval_takes_lists_arrays_and_tensors_and_is_the_same_each_time(make):
+    values = [0, 1, 1, 4]
+    found = scores.mean_with_interval(make(values))
+    assert found == scores.mean_with_interval(values) and found[0] == 1.5
+    assert 0 <= found[1] < 1.5 < found[2] <= 4
+
+
+def test_the_interval_holds_the_true_mean_about_as_often_as_it_says():
+    random = np.random.default_rng(0)
+    ends = [scores.mean_with_interval(random.normal(3, 1, 30), 0.9, 200)[1:] for _ in range(500)]
+    assert 0.84 < np.mean([low < 3 < high for low, high in ends]) < 0.93
+
+
+@pytest.mark.parametrize(
+    "values, level, told",
+    [([], 0.95, "at least 1"), ([[1.0]], 0.95, r"\(1, 1\)"), ([1.0], 95, "such as 0.95")],
+)
+def test_the_interval_says_what_it_can_not_take(values, level, told):
+    with pytest.raises(ValueError, match=told):
+        scores.mean_with_interval(values, level)
+
+
+def test_the_interval_of_values_with_nan_is_nan():
+    assert np.isnan(scores.mean_with_interval([1.0, np.nan])).all()

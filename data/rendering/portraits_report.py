@@ -8,15 +8,14 @@ docs/portraits.jpg` it draws one scene of each class and its variants instead.
 import argparse
 from collections import Counter
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
 from course_utils import imagenet, pictures
 from course_utils.classifiers import load
 from course_utils.parts import PORTRAIT_PARTS
+from course_utils.scores import mean_with_interval
 
-RESAMPLES = 2000
 TILE = 160
 """Width of a picture on the contact sheet."""
 
@@ -35,14 +34,6 @@ def recognized(scores, wanted, within=1):
     """Whether one of the classes `wanted` is among the `within` highest, (N, C) -> (N,) bool."""
     best = scores.topk(within, dim=1).indices
     return torch.isin(best, torch.tensor(wanted)).any(dim=1)
-
-
-def interval(values, level=0.95):
-    """Mean of `values` (N,) and its bootstrap interval over scenes -> (mean, low, high)."""
-    values, rng = np.asarray(values, float), np.random.default_rng(0)
-    means = rng.choice(values, (RESAMPLES, len(values))).mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return values.mean(), low, high
 
 
 def scores_of_portraits(classifier):
@@ -101,7 +92,7 @@ def effect_table(found, classes):
         for name, (numbers, scores) in variants.items():
             before = whole[numbers]
             fall = class_score(before, wanted) - class_score(scores, wanted)
-            mean, low, high = interval(fall)
+            mean, low, high = mean_with_interval(fall)
             bounds = f" ({low:.1f} to {high:.1f})" if len(numbers) > 2 else ""
             counts = [int(recognized(some, wanted).sum()) for some in (before, scores)]
             lines.append(

@@ -45,6 +45,31 @@ def test_a_device_that_is_not_there(monkeypatch):
         load("tank_fair")
 
 
+# ---------------------------------------------------------------------------- random numbers
+
+
+def test_seeded_draws_what_torch_s_seed_does_and_the_draws_around_it_go_on(monkeypatch):
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    around = torch.rand(4)
+    torch.manual_seed(1)
+    first = torch.rand(2)
+    if not torch.accelerator.is_available():  # then it would note call stacks for nothing
+        monkeypatch.delattr(torch, "manual_seed")
+    with _devices.seeded(7):
+        assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(torch.cat([first, torch.rand(2)]), around)
+
+
+def test_with_an_accelerator_its_random_numbers_are_seeded_too(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "manual_seed", asked.append)
+    with _devices.seeded(7):
+        assert asked == [7]
+
+
 # ---------------------------------------------------------------------------- an accelerator
 
 

@@ -192,7 +192,7 @@ def test_a_damaged_notebook_is_named(tmp_path, capsys):
 
 def test_a_damaged_parameters_cell_is_left_to_the_run(tmp_path):
     notebook = write_notebook(tmp_path / "bad.ipynb", "SEED = = 1", tags=["parameters"])
-    assert declared_parameters(notebook) == set()
+    assert declared_parameters(notebook) == {}
 
 
 # ---------------------------------------------------------------------------- names
@@ -228,8 +228,8 @@ def test_parameters_are_checked_before_anything_runs(tmp_path, capsys):
         tmp_path / "two.ipynb", "SEED = 0  # any\nA, B = 1, 2\nC: int = SEED", tags=["parameters"]
     )
     without = write_notebook(tmp_path / "none.ipynb", "SEED = 0")
-    assert declared_parameters(with_two) == {"SEED", "A", "B", "C"}
-    assert declared_parameters(without) == set()
+    assert declared_parameters(with_two) == {"SEED": 0, "A": None, "B": None, "C": None}
+    assert declared_parameters(without) == {}
     chosen = choose_parameters([with_two, without], {"SEED": "7", "A": "text", "B": "True"})
     assert chosen == {with_two: {"SEED": 7, "A": "text", "B": True}, without: {}}
     with pytest.raises(UsageError, match="has a parameter 'SEDE'; there are: A, B, C, SEED"):
@@ -237,6 +237,54 @@ def test_parameters_are_checked_before_anything_runs(tmp_path, capsys):
     assert main(["run", str(without), "-p", "SEED", "7", "--out", str(tmp_path / "out")]) == 2
     assert "has a parameter 'SEED'; there are none." in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("text, value", [("true", True), ("False", False), ("0", False), ("1", 1)])
+def test_a_switch_is_on_or_off(tmp_path, text, value):
+    notebook = write_notebook(
+        tmp_path / "a.ipynb", "A = False\nB: bool = True", tags=["parameters"]
+    )
+    chosen = choose_parameters([notebook], {"A": text, "B": text})[notebook]
+    assert chosen == {"A": value, "B": value} and isinstance(chosen["A"], bool)
+
+
+@pytest.mark.parametrize(
+    "name, text, said",
+    [
+        ("QUICK", "maybe", "QUICK is a switch: give true or false, not 'maybe'"),
+        ("QUICK", "", "QUICK is a switch"),
+        ("QUICK", "2", "QUICK is a switch"),
+        ("SEED", "abc", "SEED is a whole number, such as 0, not 'abc'"),
+        ("SEED", "1.5", "SEED is a whole number"),
+    ],
+)
+def test_a_parameter_of_the_wrong_kind_is_refused_before_anything_runs(
+    tmp_path, capsys, name, text, said
+):
+    assert main(["run", "2", "-p", name, text, "--out", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "", '\ufeff{"cells": []}', "no JSON"])
+def test_slides_of_a_damaged_notebook(tmp_path, capsys, content):
+    (tmp_path / "broken.ipynb").write_text(content)
+    assert main(["slides", str(tmp_path / "broken.ipynb"), "--out", str(tmp_path / "out")]) == 2
+    assert "broken.ipynb can't be read as a notebook: " in capsys.readouterr().err
+
+
+def test_slides_of_two_notebooks_of_one_name(tmp_path, capsys):
+    places = [tmp_path / "a", tmp_path / "b"]
+    for place in places:
+        place.mkdir()
+        write_notebook(place / "mine.ipynb", "1")
+    names = [str(place / "mine.ipynb") for place in places]
+    assert main(["slides", *names, "--out", str(tmp_path / "out")]) == 2
+    assert "Two of the notebooks are called mine.ipynb" in capsys.readouterr().err
+
+
+def test_an_archive_in_the_place_of_a_folder(tmp_path, capsys):
+    assert main(["release", str(tmp_path)]) == 2
+    assert f"{tmp_path} is a folder: name the archive" in capsys.readouterr().err
 
 
 def test_a_file_among_the_parameters_is_found_from_where_one_stands(tmp_path, monkeypatch):

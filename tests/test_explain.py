@@ -1,8 +1,12 @@
 """`course explain`: a page with answers, maps and trust, for any network and picture."""
 
 import base64
+import html
 import io
+import os
 import re
+import shlex
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -181,6 +185,36 @@ def test_some_methods_and_a_network_of_ones_own(tmp_path):
     assert page.count('class="pair"') == 3 + 2 and "photo.png, seen by own" in page
     assert "It knows 3 classes and no others: left side, right &lt;b&gt;, middle." in page
     assert "right <b>" not in page
+
+
+def test_the_page_tells_the_command_that_makes_it(tmp_path):
+    (tmp_path / "own net.py").write_text(NETWORK)
+    network, methods = str(tmp_path / "own net.py"), ["saliency", "Grad-CAM"]
+    page = explain("chelsea", tmp_path / "p.html", network, methods).read_text()
+    told = re.search(r"<code>(course explain .*?)</code>", page).group(1)
+    words = ["course", "explain", "chelsea", "--classifier", network, "--methods", *methods]
+    assert shlex.split(html.unescape(told)) == words
+
+
+def test_a_page_replaces_nothing_that_it_is_made_from(tmp_path, capsys):
+    picture, network = tmp_path / "mine.png", tmp_path / "own.py"
+    Image.effect_noise((40, 30), 80).save(picture)
+    network.write_text(NETWORK)
+    (tmp_path / "other name.png").hardlink_to(picture)
+    for out in (picture, network, tmp_path / "other name.png"):
+        before = out.read_bytes()
+        arguments = [str(picture), "--classifier", str(network), "--out", str(out)]
+        assert main(["explain", *arguments]) == 2
+        assert "would replace" in capsys.readouterr().err and out.read_bytes() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_page_replaces_no_pipe_and_no_device(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    arguments = ["look_alikes/test/dog/20001", "--methods", "saliency"]
+    assert main(["explain", *arguments, "--out", str(tmp_path / "pipe")]) == 2
+    assert "is no file that could be replaced" in capsys.readouterr().err
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
 def test_what_a_network_has_no_map_for_is_left_out_with_the_reason(tmp_path):

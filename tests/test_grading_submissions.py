@@ -324,6 +324,19 @@ def test_places_that_overlap_or_hold_nothing(folder, tmp_path):
         find_submissions([tmp_path / "empty"])
 
 
+def test_learners_folders_that_are_links_are_heard_of_and_not_followed(tmp_path):
+    whole, place = tmp_path / "elsewhere", tmp_path / "class"
+    whole.mkdir()
+    place.mkdir()
+    (whole / "04.ipynb").write_text("{}")
+    (place / "ada").symlink_to(whole)
+    (place / "bob").symlink_to(tmp_path / "gone")
+    (place / "notes").symlink_to(whole / "04.ipynb")
+    found = find_submissions([place])
+    assert [submission.learner for submission in found] == ["ada", "bob"]
+    assert all("links are not followed" in submission.problem for submission in found)
+
+
 def test_what_is_no_plain_file_is_not_opened(tmp_path):
     (tmp_path / "a.ipynb").write_text("x")
     (tmp_path / "b.ipynb").symlink_to(tmp_path / "a.ipynb")

@@ -6,7 +6,7 @@ from course_utils.errors import UsageError
 
 __all__ = [
     "NOTEBOOKS", "ROOT", "UsageError", "answer_in", "exercises_of", "find_notebooks", "is_claims",
-    "nbgrader_data",
+    "nbgrader_data", "read_notebook", "refuse_namesakes",
 ]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +27,25 @@ def find_notebooks(names=(), folder=NOTEBOOKS):
         raise UsageError(f"There are no notebooks in {folder}.")
     found = [_find_notebook(name, known) for name in names]
     return list(dict.fromkeys(found)) or list(known.values())
+
+
+def refuse_namesakes(notebooks):
+    """UsageError if the results of two notebooks would have one name."""
+    names = [notebook.name for notebook in notebooks]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"Two of the notebooks are called {name}: take them one by one.")
+
+
+def read_notebook(path):
+    """The notebook in a file; UsageError for whatever can't be read as one."""
+    import nbformat  # `course doctor` comes here where it is missing
+
+    try:
+        return nbformat.read(path, as_version=4)
+    except Exception as error:  # any damage: not JSON, not a notebook, half a file
+        reason = " ".join(str(error).split())[:100]
+        raise UsageError(f"{path.name} can't be read as a notebook: {reason}.") from None
 
 
 def nbgrader_data(cell):

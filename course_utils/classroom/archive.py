@@ -40,6 +40,8 @@ def write_archive(out: Path, root: Path = ROOT) -> int:
 
     Only what git knows is taken. Raises UsageError where there is no repository, or no room.
     """
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder: name the archive, as in {out / 'course.zip'}.")
     make_folder(out.parent)
     count = 0
     try:

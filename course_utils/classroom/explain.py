@@ -7,6 +7,7 @@ ImageNet network for networks with its classes, and else those of the course's; 
 import base64
 import io
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
@@ -102,10 +103,18 @@ def explain(
         left_out=reasons,
         trust=record.table([name for name in maps if name in trial.METHODS], out),
         colours=_colours(),
-        command=f"course explain {picture}",
+        command=_command(picture, classifier, methods),
     )
     write_whole(out, page)
     return out
+
+
+def _command(picture, classifier, methods):
+    """The command that makes the same page."""
+    words = ["course", "explain", picture]
+    words += ["--classifier", classifier] if classifier else []
+    words += ["--methods", *methods] if methods else []
+    return shlex.join(words)
 
 
 def _maps(network, seen, labels, names, progress):

@@ -27,7 +27,11 @@ def write_whole(path: Path, text: str, errors: str = "strict") -> None:
     """Writes a file, and its folder, so that it is at any moment either the old or the new one.
 
     errors: what becomes of text that has no bytes, as for `open`
+
+    Raises UsageError for devices and pipes, and OSError where nothing can be written.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):  # root could replace a device
+        raise UsageError(f"{path} is no file that could be replaced: choose another one.")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     try:

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -20,7 +19,13 @@ from pathlib import Path
 import nbformat
 from tqdm import tqdm
 
-from course_utils.classroom import UsageError, exercises_of, find_notebooks
+from course_utils.classroom import (
+    UsageError,
+    exercises_of,
+    find_notebooks,
+    read_notebook,
+    refuse_namesakes,
+)
 from course_utils.classroom.files import make_folder
 
 START = 600
@@ -66,10 +71,7 @@ def _refuse_to_overwrite(notebooks, out):
         if (out / notebook.name).resolve() == notebook.resolve():
             message = f"The result would replace {notebook.name} itself: choose another --out."
             raise UsageError(message)
-    names = Counter(notebook.name for notebook in notebooks)
-    for name in names:
-        if names[name] > 1:
-            raise UsageError(f"Two of the notebooks are called {name}: run them one by one.")
+    refuse_namesakes(notebooks)
 
 
 def choose_parameters(notebooks, parameters):
@@ -81,39 +83,55 @@ def choose_parameters(notebooks, parameters):
             there_are = f"there are: {', '.join(known)}" if known else "there are none"
             raise UsageError(f"No chosen notebook has a parameter {name!r}; {there_are}.")
     return {
-        notebook: {name: _value(text) for name, text in parameters.items() if name in own}
+        notebook: {n: _value(n, text, own[n]) for n, text in parameters.items() if n in own}
         for notebook, own in declared.items()
     }
 
 
 def declared_parameters(notebook):
-    """The names that the cell tagged `parameters` assigns."""
-    try:
-        cells = nbformat.read(notebook, as_version=4).cells
-    except Exception as error:  # any damage: not JSON, not a notebook, half a file
-        reason = " ".join(str(error).split())[:100]
-        raise UsageError(f"{notebook.name} can't be read as a notebook: {reason}.") from None
-    names = set()
-    for cell in cells:
+    """{name: value} of what the cell tagged `parameters` assigns; None for what is no literal."""
+    values = {}
+    for cell in read_notebook(notebook).cells:
         if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", []):
-            names |= _assigned_names(cell.source)
-    return names
+            values |= _assigned(cell.source)
+    return values
 
 
-def _assigned_names(source):
+def _assigned(source):
     try:
         tree = ast.parse(source)
     except SyntaxError:
-        return set()  # the run will name this cell
-    stored = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
-    return {node.id for node in stored if isinstance(node.ctx, ast.Store)}
+        return {}  # the run will name this cell
+    values = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            values.setdefault(node.id, None)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(node.value, ast.Constant):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+            values |= dict.fromkeys(names, node.value.value)
+    return values
 
 
-def _value(text):
+SWITCHES = {"true": True, "false": False, "1": True, "0": False}
+
+
+def _value(name, text, usual):
     """A parameter's value: what the text means in Python, or else the text itself.
 
-    The name of a file becomes its whole path, because notebooks run in a folder of their own.
+    The name of a file becomes its whole path, because notebooks run in a folder of their own. Where
+    the usual value is a switch or a whole number, nothing else is taken: "false" would be true.
     """
+    if isinstance(usual, bool):
+        if text.lower() not in SWITCHES:
+            raise UsageError(f"{name} is a switch: give true or false, not {text!r}.")
+        return SWITCHES[text.lower()]
+    if isinstance(usual, int):
+        try:
+            return int(text)
+        except ValueError:
+            message = f"{name} is a whole number, such as {usual}, not {text!r}."
+            raise UsageError(message) from None
     if os.path.isfile(text):  # unlike Path's, it takes any text, however long
         return str(Path(text).resolve())
     try:

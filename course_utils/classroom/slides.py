@@ -20,7 +20,13 @@ from bs4 import BeautifulSoup
 from pygments.formatters import HtmlFormatter
 
 from course_utils import _downloads
-from course_utils.classroom import UsageError, find_notebooks, is_claims
+from course_utils.classroom import (
+    UsageError,
+    find_notebooks,
+    is_claims,
+    read_notebook,
+    refuse_namesakes,
+)
 from course_utils.classroom.export import title_of, to_html
 from course_utils.classroom.files import fill, make_folder
 from course_utils.errors import DataError
@@ -70,14 +76,16 @@ def build_slides(names: list[str], out: Path, offline: bool = False) -> list[Pat
     offline: puts reveal.js beside the decks, so that they need no network. It is downloaded once
              and kept in the user's cache.
     """
+    paths = find_notebooks(names)
+    refuse_namesakes(paths)
     make_folder(out)
     reveal = ONLINE
     if offline:
         reveal = REVEAL
         shutil.copytree(fetch_reveal(), out / REVEAL, dirs_exist_ok=True)
     decks = []
-    for path in find_notebooks(names):
-        notebook = nbformat.read(path, as_version=4)
+    for path in paths:
+        notebook = read_notebook(path)
         deck = out / f"{path.stem}.slides.html"
         deck.write_text(_page(notebook, reveal), encoding="utf-8")
         decks.append(deck)

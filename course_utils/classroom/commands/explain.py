@@ -1,5 +1,6 @@
 """`course explain`."""
 
+import os
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def add_arguments(parser):
 
 def work(options):
     _refuse_missing_file(options.picture)
+    _refuse_to_replace([options.picture, options.classifier], options.out)
     from course_utils.classroom.files import make_folder
 
     make_folder(options.out.parent)
@@ -38,6 +40,14 @@ def work(options):
         raise UsageError(str(error)) from None
     print(f"{page} ({time.monotonic() - started:.0f} s)")
     return 0
+
+
+def _refuse_to_replace(sources, out):
+    """The page may take the place of nothing that it is made from."""
+    for source in filter(None, sources):
+        file = Path(source).expanduser()
+        if os.path.isfile(file) and os.path.exists(out) and file.samefile(out):
+            raise UsageError(f"The page would replace {source} itself: choose another --out.")
 
 
 def _refuse_missing_file(picture):

@@ -64,6 +64,9 @@ def _in_folder(place, out):
             yield from _of_learner(path)
         elif entry.name.endswith(".ipynb"):
             yield Submission(path, _learner_of_file(path))
+        elif entry.is_symlink() and not path.is_file():
+            problem = "it is a link, and links are not followed; hand in the folder itself"
+            yield Submission(path, entry.name, problem)
 
 
 def _of_learner(folder):

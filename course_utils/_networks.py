@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._pytree import tree_map
 
-from course_utils._devices import computed_there
+from course_utils._devices import computed_there, is_hooked
 from course_utils.errors import unknown_name
 
 # ---------------------------------------------------------------------------- what is given
@@ -194,7 +194,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 # ---------------------------------------------------------------------------- the network, running
 
 _ONE_LAYOUT: weakref.WeakSet[nn.Module] = weakref.WeakSet()
-"""Networks that were seen to need the usual order of memory, because they call `view`."""
+"""Networks that were seen to need the usual order of memory, as those that call `view` do."""
+
+_TWO_LAYOUTS: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+"""Networks that were seen to give the same in both orders of memory."""
 
 _CAUGHT: list[list[Tensor]] = []
 """The lists of `outputs_of` that are being filled."""
@@ -220,14 +223,32 @@ class Ready:
         if fast_layout(self.model, x) == torch.channels_last:
             caught = [(outputs, len(outputs)) for outputs in _CAUGHT]
             try:
-                return self._run(x, torch.channels_last, entering)
-            except RuntimeError as error:
-                if "view" not in str(error):
-                    raise
-                _ONE_LAYOUT.add(self.model)
-            for outputs, count in caught:
-                del outputs[count:]  # what layers returned in the run that failed
+                if self._gives_the_same(x):
+                    return self._run(x, torch.channels_last, entering)
+            except Exception:  # whatever a network says of an order that it can't take
+                for outputs, count in caught:
+                    del outputs[count:]  # what layers returned in the run that failed
+            output = self._run(x, torch.contiguous_format, entering)
+            _ONE_LAYOUT.add(self.model)  # and not if it fails in this order, too
+            return output
         return self._run(x, torch.contiguous_format, entering)
+
+    def _gives_the_same(self, x):
+        """Whether the order of memory makes no difference to the network, for one picture.
+
+        Code that computes with strides can be wrong in the other order without an error. A network
+        with hooks is not asked: they would be called for a picture that nobody passed.
+        """
+        if self.model in _TWO_LAYOUTS or any(is_hooked(part) for part in self.model.modules()):
+            return True
+        with torch.no_grad():
+            orders = (torch.contiguous_format, torch.channels_last)
+            usual, other = (self._run(x[:1].detach(), order, None) for order in orders)
+        scale = usual.abs().max()
+        if usual.isfinite().all() and (usual - other).abs().max() > 1e-3 * scale:
+            return False
+        _TWO_LAYOUTS.add(self.model)
+        return True
 
     def scores(self, x: Tensor, entering: Callable[[Tensor], None] | None = None) -> Tensor:
         """The scores (N, classes). Raises ValueError if the output is something else."""
@@ -257,7 +278,12 @@ def fast_layout(model: nn.Module, x: Tensor) -> torch.memory_format:
     in the network, such as `view`, was seen to insist on the usual order.
     """
     usual = x.dim() != 4 or x.device.type != "cpu" or x.dtype != torch.float32
-    return torch.contiguous_format if usual or model in _ONE_LAYOUT else torch.channels_last
+    if usual or model in _ONE_LAYOUT:
+        return torch.contiguous_format
+    if any(isinstance(module, nn.GroupNorm) for module in model.modules()):
+        _ONE_LAYOUT.add(model)  # channels last, torch's loses digits where the mean is large
+        return torch.contiguous_format
+    return torch.channels_last
 
 
 def arranged(values: Tensor, layout: torch.memory_format) -> Tensor:

@@ -5,6 +5,7 @@ wrong without a word. So it is shown a few pictures first, and its answers are l
 """
 
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,10 @@ def check_preprocess(preprocess) -> None:
             )
         if not all(math.isfinite(value) for value in values):
             raise ValueError(f"{name}={values!r}: these must be finite numbers.")
+    if not all(-1 <= value <= 1 for value in preprocess.mean):
+        raise ValueError(
+            f"mean={preprocess.mean!r}: pictures lie in [0, 1], so divide mean and std by 255."
+        )
     if min(preprocess.std) <= 0:
         raise ValueError(f"std={preprocess.std!r}: pictures are divided by it, so it is positive.")
     modes = ("nearest", "nearest-exact", "bilinear", "bicubic")
@@ -98,6 +103,21 @@ def with_one_output(classifier) -> nn.Module:
     return _OneOutput(classifier.model)
 
 
+def class_names(classes: Sequence[str] | Mapping[int, str]) -> list[str]:
+    """The names in the order of the scores. Raises ValueError for what is no such list."""
+    if isinstance(classes, Mapping):
+        if sorted(classes, key=str) != sorted(range(len(classes)), key=str):
+            raise ValueError(
+                "Classes in a dict are {position: name}, with every position from 0 on once."
+            )
+        classes = [classes[position] for position in range(len(classes))]
+    if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
+        raise ValueError('Classes are a list of their names, such as ["cat", "dog"].')
+    if len(set(classes)) != len(classes):
+        raise ValueError("Two classes have the same name.")
+    return list(classes)
+
+
 def check_scores(classifier) -> None:
     """Shows a network some pictures, and refuses it with a sentence if the answer is odd."""
     x = _pictures(classifier)
@@ -129,6 +149,30 @@ def check_scores(classifier) -> None:
             "What the network says about a picture depends on the other pictures in its batch:"
             " batch norms need running statistics (track_running_stats=True)."
         )
+
+
+def check_without_writing(classifier, writing: list[nn.Module]) -> None:
+    """Refuses a network that gives other scores when its in-place steps are switched off.
+
+    writing: the modules that had `inplace=True`, which a classifier switches off
+    """
+    x = _pictures(classifier)
+    with torch.no_grad():
+        scores = output_in(_answer(classifier, x.clone()))
+        _set_in_place(writing, True)
+        written = output_in(_answer(classifier, x.clone()))
+        if (written - scores).abs().max() > 1e-3 * written.abs().max().clamp(min=1e-6):
+            raise ValueError(
+                "A layer with inplace=True writes over a map that this network reads again, so"
+                " hooks would see wrong maps, and without inplace=True the scores are others."
+                " Write what it computes without it: h = relu(h), and then with the new h."
+            )
+    _set_in_place(writing, False)
+
+
+def _set_in_place(modules, value):
+    for module in modules:
+        vars(module)["inplace"] = value
 
 
 def _pictures(classifier):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from course_utils._networks import Ready, feature_maps, looks_inside, outputs_of
 from course_utils.boxes import Box
+from course_utils.incremental import POINTWISE_MODULES
 
 
 @looks_inside
@@ -56,12 +57,15 @@ class ReceptiveField:
         return top, left, bottom, right
 
 
-ENDS = (
-    nn.Linear, nn.Flatten, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.FractionalMaxPool2d,
-    nn.Upsample, nn.ConvTranspose2d, nn.PixelShuffle, nn.PixelUnshuffle, nn.MaxUnpool2d, nn.Fold,
-    nn.Unfold, nn.Bilinear, nn.MultiheadAttention,
+POINTWISE = (
+    *POINTWISE_MODULES, nn.PReLU, nn.RReLU, nn.SELU, nn.CELU, nn.Softsign, nn.LogSigmoid,
+    nn.Hardshrink, nn.Softshrink, nn.Tanhshrink, nn.Threshold, nn.AlphaDropout,
 )  # fmt: skip
-"""Layers behind which `receptive_fields` has nothing simple to say."""
+"""Layers that change each value by itself, in eval mode."""
+
+PADS = (
+    nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d,
+)  # fmt: skip
 
 
 def receptive_fields(layers: Mapping[str, nn.Module]) -> dict[str, ReceptiveField]:
@@ -70,10 +74,11 @@ def receptive_fields(layers: Mapping[str, nn.Module]) -> dict[str, ReceptiveFiel
     layers: in the order in which they run, such as `classifier.layers`
     A layer with kernel k, stride s and padding p on units that see `size` pixels, `stride` apart:
     size grows by (k - 1) * stride, start falls by p * stride, stride is multiplied by s.
-    It ends before a layer whose units see everything, such as a linear layer or adaptive pooling,
-    and before one that makes maps larger, such as a transposed convolution, for there neighbouring
-    units see parts of different size. Raises ValueError for convolutions and poolings that are not
-    square.
+    It ends before the first layer that is no convolution or pooling and doesn't change each value
+    by itself: one whose units see everything, such as a linear layer or a norm over positions; one
+    that makes maps larger; and a block of several layers, inside of which nothing is known to
+    follow anything else. There, ask `box_by_gradient`. Raises ValueError for convolutions,
+    poolings and paddings that are not square.
     """
     size, stride, start = 1, 1, 0
     fields = {}
@@ -82,23 +87,39 @@ def receptive_fields(layers: Mapping[str, nn.Module]) -> dict[str, ReceptiveFiel
             kernel, step, padding = _geometry(name, layer)
             size, start = size + (kernel - 1) * stride, start - padding * stride
             stride *= step
-        elif isinstance(layer, ENDS):
+        elif isinstance(layer, PADS):
+            start -= _padding(name, layer) * stride
+        elif type(layer) not in POINTWISE:
             break
         fields[name] = ReceptiveField(size, stride, start)
     return fields
 
 
+def _padding(name, layer):
+    """The width of a square border."""
+    left, _right, top, _bottom = layer.padding
+    return left if left == top else _refuse_oblong(name)
+
+
+def _refuse_oblong(name):
+    raise ValueError(f"The layer {name!r} is not square, so its two axes differ.")
+
+
 def _geometry(name, layer):
     """(kernel, stride, padding) of a square layer; a dilated kernel counts its gaps."""
     values = []
-    others = (getattr(layer, "padding", 0), getattr(layer, "dilation", 1))
-    for setting in (layer.kernel_size, layer.stride, *others):
-        pair = setting if isinstance(setting, tuple) else (setting, setting)
-        if not isinstance(setting, (int, tuple)) or pair[0] != pair[1]:
-            raise ValueError(f"The layer {name!r} is not square, so its two axes differ.")
-        values.append(pair[0])
-    kernel, stride, padding, dilation = values
-    return dilation * (kernel - 1) + 1, stride, padding
+    for setting in ("kernel_size", "stride", "dilation"):
+        pair = getattr(layer, setting, 1)
+        pair = pair if isinstance(pair, tuple) else (pair, pair)
+        values.append(pair[0] if pair[0] == pair[1] else _refuse_oblong(name))
+    kernel, stride, dilation = values
+    reach = dilation * (kernel - 1)
+    padding = getattr(layer, "padding", 0)
+    if isinstance(padding, str):
+        padding = {"valid": 0, "same": reach // 2}[padding]
+    if isinstance(padding, tuple):
+        padding = padding[0] if padding[0] == padding[1] else _refuse_oblong(name)
+    return reach + 1, stride, padding
 
 
 @looks_inside

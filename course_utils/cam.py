@@ -32,6 +32,9 @@ __all__ = [
     "upsample",
 ]
 
+ROUNDING = 1e-2
+"""Share of the largest score by which sums of a network in half precision may be off."""
+
 # ---------------------------------------------------------------------------- maps
 
 
@@ -46,8 +49,8 @@ def cam(
     target: one class index for all pictures, or one for each, (N,)
 
     The maps are signed: negative cells speak against the class. The mean of a map plus the head's
-    bias is the score. If the head doesn't take one number per channel, the network has no CAM and
-    a ValueError says so.
+    bias is the score. Where it isn't, because something else than the average lies between the
+    layer and the head, the network has no CAM there and a ValueError says so.
 
     Zhou, Khosla, Lapedriza, Oliva and Torralba, "Learning Deep Features for Discriminative
     Localization", CVPR 2016, equation 2.
@@ -62,8 +65,20 @@ def cam(
             f"The head takes {head.in_features} numbers, but the layer has {activation.shape[1]}"
             " channels: CAM needs global average pooling right before the head. Use grad_cam."
         )
-    chosen = head.weight.detach()[class_indices(target, scores)]
-    return torch.einsum("nk,nkhw->nhw", chosen, activation.detach())
+    indices = class_indices(target, scores)
+    if head.out_features != scores.shape[1]:
+        raise ValueError(
+            f"The head gives {head.out_features} scores, but the model {scores.shape[1]}."
+        )
+    heatmaps = torch.einsum("nk,nkhw->nhw", head.weight.detach()[indices], activation.detach())
+    bias = 0 if head.bias is None else head.bias.detach()[indices]
+    missing = heatmaps.mean((1, 2)) + bias - scores.gather(1, indices[:, None])[:, 0]
+    if not (missing.abs() <= ROUNDING * scores.abs().max().clamp(min=1e-6)).all():
+        raise ValueError(
+            "The mean of the map plus the head's bias is not the score: CAM needs global average"
+            " pooling, and nothing else, between the layer and the head. Use grad_cam."
+        )
+    return heatmaps
 
 
 @looks_inside
@@ -172,6 +187,8 @@ def _activation_and_gradient(model, layer, x, target):
     if not used:
         raise ValueError("The scores don't depend on this layer, so it has no Grad-CAM.")
     gradient, activation = used[-1]
+    if chosen.isnan().any():
+        raise ValueError("The score is NaN (not a number): look at x and at the model's weights.")
     return activation.detach(), gradient
 
 

@@ -19,7 +19,7 @@ import importlib.machinery
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from torch.nn import functional
 from course_utils import _devices, _network_files, _own_networks
 from course_utils._networks import Ready, network_of, output_in
 from course_utils.architectures import PlainNet, architecture_of, build, named_layers
-from course_utils.errors import DataError, PictureError, unknown_name
+from course_utils.errors import DataError, PictureError, check_count, unknown_name
 from course_utils.manifest import data_folder
 
 __all__ = [
@@ -100,6 +100,7 @@ class Classifier:
         preprocessed x.
         """
         pictures = _checked(pictures)
+        check_count("batch", batch)
         network = self._fast_network() if len(pictures) >= MANY else self.model
         with torch.no_grad():
             parts = [output_in(network(self.preprocess(p))) for p in pictures.split(batch)]
@@ -116,6 +117,7 @@ class Classifier:
 
     def top_k(self, picture: Tensor, k: int = 5) -> list[tuple[str, float]]:
         """The k likeliest classes of one picture (3, H, W) and their softmax probabilities."""
+        check_count("k", k)
         probabilities = self.scores(picture).softmax(dim=1)
         if len(probabilities) != 1:
             raise PictureError(
@@ -197,13 +199,16 @@ class Preprocess:
 
 
 def wrap(
-    model: nn.Module, classes: Sequence[str], preprocess: Preprocess, name: str = "own network"
+    model: nn.Module,
+    classes: Sequence[str] | Mapping[int, str],
+    preprocess: Preprocess,
+    name: str = "own network",
 ) -> Classifier:
     """A network of your own, ready for every notebook.
 
     model:   takes x (N, 3, S, S), returns scores (N, number of classes): logits, no softmax. Of an
              output with several parts, `.logits` or the first item counts
-    classes: their names, in the order of the scores
+    classes: their names, in the order of the scores, or {position: name}
 
         # my_network.py, used with: course run 5 -p CLASSIFIER my_network.py
         model = torch.load("my_weights.pt", weights_only=False)
@@ -212,14 +217,15 @@ def wrap(
     The model is put into eval mode and its weights are frozen. Raises ValueError for what is no
     classifier of pictures with logits, and for classes that don't fit its scores.
     """
-    if len(set(classes)) != len(classes):
-        raise ValueError("Two classes have the same name.")
+    classes = _own_networks.class_names(classes)
     model = network_of(model)
     layers = named_layers(model)
     _own_networks.check_is_usable(model)
-    classifier = Classifier(name, model, list(classes), layers=layers, **vars(preprocess))
+    writing = [module for module in model.modules() if getattr(module, "inplace", False)]
+    classifier = Classifier(name, model, classes, layers=layers, **vars(preprocess))
     classifier.model = _own_networks.with_one_output(classifier)
     _own_networks.check_scores(classifier)
+    _own_networks.check_without_writing(classifier, writing)
     return classifier
 
 

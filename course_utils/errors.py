@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+import numpy as np
+
 
 class PictureError(ValueError):
     """What was passed is not a usable picture; the message says why in one sentence."""
@@ -61,5 +63,6 @@ def check_name(what: str, name: object, known: Collection[str]) -> None:
 
 def check_count(name: str, value: object, least: int = 1) -> None:
     """Raises ValueError if the argument `name` is no whole number from `least` on."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    is_number = isinstance(value, (int, np.integer))
+    if isinstance(value, bool) or not is_number or int(value) < least:
         raise ValueError(f"{name}={value!r}: a whole number from {least} on is needed.")

@@ -78,6 +78,7 @@ def rise(
     """
     check_pair(x, baseline)
     check_count("count", count)
+    check_count("batch", batch)
     network = Ready(model)
     height, width = x.shape[2:]
     generator = torch.Generator().manual_seed(seed)

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from course_utils._filters import gaussian_blur
 from course_utils._networks import Ready, evaluating, looks_inside, network_of
-from course_utils.errors import unknown_name
+from course_utils.errors import check_count, unknown_name
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 """(output before (1, ...), outputs after (N, ...)) -> how much fell for each of the N, (N,)."""
@@ -52,6 +52,8 @@ def fill(
         generator = torch.Generator().manual_seed(seed)
         return torch.rand(picture.shape, generator=generator).to(picture)
     if kind == "blur":
+        if not 0 < sigma < math.inf:
+            raise ValueError(f"sigma={sigma!r}: a blur has a width above 0, in pixels.")
         return gaussian_blur(picture[None], sigma)[0]
     raise ValueError(unknown_name("fill", kind, FILLS))
 
@@ -156,6 +158,7 @@ def occluded_outputs(
     Only one batch of copies exists at any moment, however many windows there are. Small batches
     are faster on a CPU, because their feature maps fit into its cache.
     """
+    check_count("batch", batch)
     model = network_of(model)
     network = Ready(model)
     for part in places.split(batch):

@@ -19,6 +19,7 @@ the area.
 """
 
 import copy
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -31,7 +32,7 @@ from course_utils import boxes, pictures
 from course_utils._forgetting import forget
 from course_utils._networks import Ready, class_indices, looks_inside, network_of
 from course_utils.classifiers import Classifier
-from course_utils.errors import unknown_name
+from course_utils.errors import check_count, unknown_name
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 """Where `box_accuracies` cuts maps, on the scale from their smallest value 0 to their largest 1."""
@@ -86,12 +87,14 @@ def box_accuracies(
     CVPR 2020, section 3.3. It is chosen with the masks in view: choose the threshold on other
     pictures if you want to know how well it will do.
     """
-    pairs = list(zip(heatmaps, map(boxes.box_of_mask, masks), strict=True))
+    pairs = list(zip(heatmaps, masks, strict=True))
     if not pairs:
         raise ValueError("There are no heatmaps to score.")
     thresholds = list(thresholds)
     agreeing = dict.fromkeys(thresholds, 0)
-    for heatmap, box in pairs:
+    for heatmap, mask in pairs:
+        _check_size(heatmap, mask)
+        box = boxes.box_of_mask(mask)
         for threshold, found in zip(thresholds, boxes.boxes_from_map(heatmap, thresholds)):
             agreeing[threshold] += boxes.iou(found, box) >= least
     return {threshold: count / len(pairs) for threshold, count in agreeing.items()}
@@ -144,11 +147,7 @@ def relevance_rank(heatmap: Tensor, mask: Tensor) -> float:
 
 def _checked(heatmap, mask):
     """The heatmap in double precision and the mask, if they can be scored."""
-    if heatmap.dim() != 2 or heatmap.shape != mask.shape:
-        raise ValueError(
-            f"The heatmap and the mask must have one shape (H, W), not {tuple(heatmap.shape)} and"
-            f" {tuple(mask.shape)}."
-        )
+    _check_size(heatmap, mask)
     if mask.dtype != torch.bool:
         raise ValueError(f"The mask must be bool, not {mask.dtype}: compare it with > 0.")
     if not mask.any():
@@ -157,9 +156,17 @@ def _checked(heatmap, mask):
     return heatmap.detach().cpu().double(), mask.cpu()
 
 
+def _check_size(heatmap, mask):
+    if heatmap.dim() != 2 or heatmap.shape != mask.shape:
+        raise ValueError(
+            f"The heatmap and the mask must have one shape (H, W), not {tuple(heatmap.shape)} and"
+            f" {tuple(mask.shape)}."
+        )
+
+
 def _refuse_nan(*heatmaps):
-    if any(heatmap.isnan().any() for heatmap in heatmaps):
-        raise ValueError("The heatmap contains NaN (not a number).")
+    if not all(heatmap.isfinite().all() for heatmap in heatmaps):
+        raise ValueError("The heatmap contains NaN (not a number) or infinity.")
 
 
 # ---------------------------------------------------------------------------- taking away
@@ -206,6 +213,7 @@ def _area(model, before, after, target, heatmap, steps):
             f" {tuple(heatmap.shape)}."
         )
     _refuse_nan(heatmap)
+    check_count("steps", steps)
     order = heatmap.flatten().argsort(descending=True, stable=True).to(before.device)
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=order.device)
@@ -218,6 +226,8 @@ def _area(model, before, after, target, heatmap, steps):
             scores = network.scores(torch.where(rank < count, after, before))
             index = class_indices(target, scores)
             probabilities.append(scores.softmax(1)[0, index[0]].item())
+    if not all(map(math.isfinite, probabilities)):
+        raise ValueError("The network's probabilities are NaN (not a number): look at x.")
     places = torch.tensor(counts, dtype=torch.float64) / len(order)
     return torch.trapezoid(torch.tensor(probabilities, dtype=torch.float64), places).item()
 
@@ -235,16 +245,26 @@ def mean_with_interval(
 
     As many of the values are drawn at random, with replacement, `draws` times; between low and high
     lie the means of a share `level` of these draws (Efron and Tibshirani, "An Introduction to the
-    Bootstrap", 1993, chapter 13). With NaN among the values all three are NaN.
+    Bootstrap", 1993, chapter 13). With NaN or infinity among the values all three are NaN.
 
     Raises ValueError for no values, for others than (N,), and for a level outside of (0, 1).
     """
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().double().numpy()
     values = np.asarray(values, dtype=float)
+    check_count("draws", draws)
     if values.ndim != 1 or not len(values):
         raise ValueError(f"Values have the shape (N,), N at least 1, not {values.shape}.")
     if not 0 < level < 1:
         raise ValueError(f"The level lies between 0 and 1, such as 0.95, not {level}.")
-    means = np.random.default_rng(seed).choice(values, (draws, len(values))).mean(axis=1)
+    if not np.isfinite(values).all():
+        return math.nan, math.nan, math.nan
+    random, means = np.random.default_rng(seed), []
+    most = max(10**7 // len(values), 1)  # draws at once, so that memory holds them
+    for start in range(0, draws, most):
+        drawn = random.choice(values, (min(most, draws - start), len(values)))
+        means.append(drawn.mean(axis=1))
+    means = np.concatenate(means)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(values.mean()), float(low), float(high)
 
@@ -262,9 +282,9 @@ def rank_correlation(one: Tensor, other: Tensor, resolution: float = 0.0) -> flo
     it holds rounding noise, and without a resolution that noise is ranked like anything else: over
     most of a picture the ranks are then the processor's.
 
-    Raises ValueError for NaN, and for a resolution below 0 or from 1 on.
+    Raises ValueError for NaN, for maps of two shapes, and for a resolution below 0 or from 1 on.
     """
-    _refuse_nan(one, other)
+    _check_pair(one, other)
     if not 0 <= resolution < 1:
         raise ValueError(f"The resolution must be at least 0 and less than 1, not {resolution}.")
     one = _rounded(one, resolution)
@@ -272,6 +292,14 @@ def rank_correlation(one: Tensor, other: Tensor, resolution: float = 0.0) -> flo
     if one.max() == one.min() or other.max() == other.min():
         return 0.0
     return float(np.asarray(stats.spearmanr(one.flatten(), other.flatten()))[0])
+
+
+def _check_pair(one, other):
+    if one.shape != other.shape or not one.numel():
+        raise ValueError(
+            f"The maps must have one shape, not {tuple(one.shape)} and {tuple(other.shape)}."
+        )
+    _refuse_nan(one, other)
 
 
 def _rounded(heatmap, resolution):
@@ -287,7 +315,9 @@ def structural_similarity(one: Tensor, other: Tensor) -> float:
     Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018, compare maps so; SSIM itself is
     from Wang, Bovik, Sheikh and Simoncelli, IEEE Transactions on Image Processing 2004.
     """
-    _refuse_nan(one, other)
+    _check_pair(one, other)
+    if one.dim() != 2 or min(one.shape) < 7:
+        raise ValueError(f"SSIM compares maps (H, W) of 7 x 7 at least, not {tuple(one.shape)}.")
     if one.max() == one.min() or other.max() == other.min():
         return 0.0
     similarity = skimage_similarity(_scaled(one), _scaled(other), data_range=1.0, full=False)

@@ -47,6 +47,11 @@ def test_a_layer_that_does_not_run_is_named(network):
         record(network, {"stranger": nn.ReLU()}, torch.randn(1, 3, 64, 64))
 
 
+class SqueezeAndExcite(nn.Module):
+    def forward(self, maps):
+        return maps * maps.mean((2, 3), keepdim=True)
+
+
 def test_receptive_fields_by_hand():
     layers = {
         "conv": nn.Conv2d(3, 4, 3, padding=1),
@@ -84,11 +89,27 @@ def test_gradients_confirm_the_arithmetic(network, name, place):
         {"kernel_size": 5, "stride": 3},
         {"kernel_size": 3, "padding": 4},
         {"kernel_size": 3, "dilation": 4, "padding": 1},
+        {"kernel_size": 3, "padding": "valid"},
+        {"kernel_size": 5, "dilation": 2, "padding": "same"},
+        {"kernel_size": 4, "padding": "same"},
     ],
 )
 def test_other_geometries(settings):
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 4, **settings), nn.Conv2d(4, 4, 3), nn.AvgPool2d(2))
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, **settings), nn.Conv2d(4, 4, 3), nn.AvgPool2d(2), nn.PReLU()
+    )
+    check_second_unit(model)
+
+
+@pytest.mark.parametrize("pad", [nn.ZeroPad2d(2), nn.ConstantPad2d((1, 3, 1, 0), 2.0)])
+def test_borders_that_are_layers(pad):
+    torch.manual_seed(0)
+    check_second_unit(nn.Sequential(nn.MaxPool2d(2), pad, nn.Conv2d(3, 4, 3), nn.Identity()))
+
+
+def check_second_unit(model):
+    """The arithmetic's box of a unit near the border of the third layer is the gradient's."""
     fields = receptive_fields(dict(model.named_children()))
     box = fields["2"].box(1, 2, 48, 48)
     assert box_by_gradient(model, model[2], 1, 2, torch.randn(4, 3, 48, 48)) == box
@@ -105,13 +126,17 @@ def test_oblong_layers_are_refused():
     with pytest.raises(ValueError, match="'conv' is not square"):
         receptive_fields({"conv": nn.Conv2d(3, 4, (3, 5))})
     with pytest.raises(ValueError, match="'conv' is not square"):
-        receptive_fields({"conv": nn.Conv2d(3, 4, 3, padding="same")})
+        receptive_fields({"conv": nn.Conv2d(3, 4, 3, padding=(1, 0))})
+    with pytest.raises(ValueError, match="'pad' is not square"):
+        receptive_fields({"pad": nn.ZeroPad2d((1, 1, 2, 2))})
 
 
 @pytest.mark.parametrize(
     "layer",
     [
-        nn.AdaptiveMaxPool2d(2), nn.AdaptiveAvgPool2d(2), nn.Upsample(scale_factor=2),
+        nn.GroupNorm(2, 4), nn.InstanceNorm2d(4), nn.LayerNorm(9), nn.Softmax(-1),
+        nn.Sequential(nn.Conv2d(4, 4, 3)), SqueezeAndExcite(), nn.AdaptiveMaxPool2d(2),
+        nn.AdaptiveAvgPool2d(2), nn.Upsample(scale_factor=2),
         nn.ConvTranspose2d(4, 4, 2, stride=2), nn.PixelShuffle(2),
     ],
     ids=lambda layer: type(layer).__name__,

@@ -74,6 +74,29 @@ def test_the_mean_of_a_cam_plus_the_bias_is_the_score(gap, x):
         assert torch.allclose(scores, gap(x)[:, target], atol=1e-6)
 
 
+def test_there_is_no_cam_where_the_mean_of_the_map_plus_the_bias_is_not_the_score(x):
+    torch.manual_seed(0)
+    convolution, head = nn.Conv2d(3, 6, 3), nn.Linear(6, 4)
+    largest = nn.Sequential(convolution, nn.AdaptiveMaxPool2d(1), nn.Flatten(), head).eval()
+    rectified = nn.Sequential(
+        convolution, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head
+    ).eval()
+    for model in (largest, rectified):
+        with pytest.raises(ValueError, match="is not the score"):
+            cam(model, convolution, head, x, 1)
+    with pytest.raises(ValueError, match="is not the score"):
+        cam(rectified, rectified[1], nn.Linear(6, 4), x, 1)  # another head
+    with pytest.raises(ValueError, match="The head gives 9 scores"):
+        cam(rectified, rectified[1], nn.Linear(6, 9), x, 1)
+    assert cam(rectified, rectified[1], head, x, 1).shape == (3, 30, 30)
+
+
+@pytest.mark.parametrize("technique", [grad_cam, hires_cam, layer_cam, grad_cam_plus_plus])
+def test_a_picture_with_nan_has_no_map(technique, gap, x):
+    with pytest.raises(ValueError, match="The score is NaN"):
+        technique(gap, gap.features.relu6, x * torch.nan, 1)
+
+
 def test_each_picture_may_have_its_own_target(gap, x):
     targets = torch.tensor([4, 0, 2])
     layer = gap.features.relu6

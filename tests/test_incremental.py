@@ -204,6 +204,103 @@ def test_writing_in_place_what_is_read_later_is_run_the_plain_way(model):
         assert gap(model(), 24, 31, 6, 4) < 1e-12
 
 
+class Elsewhere(Small):
+    """Writes zeros into the upper rows, by another name of the same memory."""
+
+    def __init__(self, name_of):
+        super().__init__()
+        self.name_of = name_of
+
+    def between(self, y):
+        self.name_of(y)[:, :, :6].zero_()
+        return self.two(y)
+
+
+@pytest.mark.parametrize(
+    "name_of",
+    [
+        lambda y: y.data,
+        lambda y: y.type(y.dtype),
+        lambda y: torch.swapdims(torch.swapdims(y, 1, 2), 1, 2),
+        lambda y: torch.moveaxis(y, 0, 0),
+        lambda y: y.broadcast_to(y.shape),
+        lambda y: y.mT.mT,
+    ],
+)
+def test_writing_by_another_name_is_run_the_plain_way(name_of):
+    with pytest.warns(UserWarning, match="has overwritten"):
+        assert gap(Elsewhere(name_of), 24, 31, 6, 4) < 1e-12
+
+
+class Given(Small):
+    def between(self, y):
+        torch.mul(y, 2, out=y)
+        return self.two(y)
+
+
+def test_writing_into_what_is_given_as_out_is_run_the_plain_way():
+    with pytest.warns(UserWarning, match="out="):
+        gap(Given(), 24, 31, 6, 4)
+
+
+class Renamed(Small):
+    """An identity gives its input another name, which is read after the ReLU."""
+
+    def __init__(self, same):
+        super().__init__()
+        self.same, self.relu = same, nn.ReLU()
+
+    def between(self, y):
+        return self.two(self.relu(self.same(y))) + y
+
+
+class RenamedLater(Renamed):
+    def between(self, y):
+        same = self.same(y)
+        return self.two(self.relu(y)) + same
+
+
+@pytest.mark.parametrize("same", [nn.Identity, nn.Dropout, nn.Dropout2d])
+@pytest.mark.parametrize("model", [Renamed, RenamedLater])
+def test_a_relu_does_not_overwrite_what_has_another_name(model, same):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert gap(model(same()).eval(), 24, 31, 6, 4) < 1e-12
+
+
+class Lost(Small):
+    """Tracing loses what is asked of tensors alone; another class's score is large."""
+
+    def forward(self, x):
+        y = self.two(self.one(x))
+        if isinstance(y, torch.Tensor):
+            y = y.square()
+        return self.head(y.mean((2, 3))) + torch.tensor([0, 0, 3000.0])
+
+
+def test_a_large_score_of_another_class_hides_nothing():
+    with pytest.warns(UserWarning, match="other numbers"):
+        assert gap(Lost(), 24, 31, 6, 4) < 1e-12
+
+
+class Counting(Small):
+    """Tracing takes any number of pictures for one."""
+
+    def __init__(self):
+        super().__init__()
+        self.more = nn.Parameter(torch.randn(1, 4, 24, 31))
+
+    def between(self, y):
+        count = len(y) if isinstance(y, torch.Tensor) else 1
+        return self.two(y + self.more.expand(count, -1, -1, -1)[:count])
+
+
+def test_a_number_of_pictures_that_tracing_fixed():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert gap(Counting(), 24, 31, 6, 4) < 1e-12
+
+
 def test_hooks_on_layers_run():
     model = Small()
     model.one.register_forward_hook(lambda _layer, _inputs, output: output.clamp(min=0))

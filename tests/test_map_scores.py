@@ -301,5 +301,48 @@ def test_the_interval_says_what_it_can_not_take(values, level, told):
         scores.mean_with_interval(values, level)
 
 
-def test_the_interval_of_values_with_nan_is_nan():
-    assert np.isnan(scores.mean_with_interval([1.0, np.nan])).all()
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_the_interval_of_values_with_nan_or_infinity_is_nan(odd):
+    assert np.isnan(scores.mean_with_interval([1.0, odd])).all()
+
+
+def test_the_interval_of_many_values_takes_little_memory_and_draws_the_same():
+    values = np.random.default_rng(2).normal(size=7001)
+    means = np.random.default_rng(0).choice(values, (2000, len(values))).mean(1)
+    expected = np.quantile(means, [0.025, 0.975])
+    assert scores.mean_with_interval(values)[1:] == pytest.approx(expected, abs=1e-12)
+
+
+# ---------------------------------------------------------------------------- what fits no score
+
+
+@pytest.mark.parametrize(
+    "ask, told",
+    [
+        (lambda: scores.box_accuracies([torch.rand(4, 4)], [MASK]), "one shape"),
+        (lambda: scores.rank_correlation(torch.rand(2, 8), torch.rand(4, 4)), "one shape"),
+        (lambda: scores.rank_correlation(torch.rand(2, 8), torch.rand(3, 8)), "one shape"),
+        (lambda: scores.structural_similarity(torch.rand(6, 9), torch.rand(6, 9)), "7 x 7"),
+        (lambda: scores.structural_similarity(torch.rand(8, 9), torch.rand(9, 8)), "one shape"),
+        (lambda: scores.relevance_mass(torch.full(MASK.shape, torch.inf), MASK), "infinity"),
+        (lambda: scores.mean_with_interval([1.0], draws=0), "draws=0"),
+    ],
+)
+def test_maps_that_can_not_be_scored_get_a_sentence(ask, told):
+    with pytest.raises(ValueError, match=told):
+        ask()
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.5, True])
+def test_deletion_takes_whole_steps(steps):
+    model = PlainNet(3, channels=(4,) * 6, size=32).eval()
+    x = torch.zeros(1, 3, 32, 32)
+    with pytest.raises(ValueError, match="a whole number from 1 on"):
+        scores.deletion(model, x, 0, torch.rand(32, 32), x, steps=steps)
+
+
+def test_deletion_of_a_picture_with_nan():
+    model = PlainNet(3, channels=(4,) * 6, size=32).eval()
+    x = torch.full((1, 3, 32, 32), torch.nan)
+    with pytest.raises(ValueError, match="look at x"):
+        scores.deletion(model, x, 0, torch.rand(32, 32), torch.zeros_like(x))

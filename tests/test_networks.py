@@ -27,6 +27,7 @@ from course_utils import (
     search,
     shapley,
 )
+from course_utils._networks import Ready, fast_layout
 from course_utils.classifiers import Preprocess, wrap
 
 CLASSES = ["cat", "dog", "owl"]
@@ -550,6 +551,48 @@ def test_what_is_no_classifier_with_logits_is_refused(end, message):
         wrap(made(Ending), CLASSES, Preprocess(16))
 
 
+class Overwriting(Twin):
+    """Adds what the ReLU has overwritten to itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.act = nn.ReLU(inplace=True)
+
+    def leave(self, scores):
+        return self.act(scores - scores.mean(1, keepdim=True)) + scores
+
+
+class OverwritingScores(Overwriting):
+    def leave(self, scores):
+        scores = scores - scores.mean(1, keepdim=True)
+        return self.act(scores) + scores
+
+
+def test_in_place_steps_that_change_what_is_computed_are_refused_and_left_as_they_were():
+    network = made(OverwritingScores, torch.float32)
+    before = network(pictures(dtype=torch.float32))
+    with pytest.raises(ValueError, match="writes over a map that this network reads again"):
+        wrap(network, CLASSES, Preprocess(16))
+    assert network.act.inplace
+    assert torch.equal(network(pictures(dtype=torch.float32)), before)
+    harmless = wrap(made(Overwriting, torch.float32), CLASSES, Preprocess(16))
+    assert not harmless.model.act.inplace
+
+
+def test_classes_in_a_dict_and_what_are_no_names():
+    names = {2: "owl", 0: "cat", 1: "dog"}
+    classifier = wrap(made(Twin, torch.float32), names, Preprocess(16))
+    assert classifier.classes == CLASSES and classifier.class_index("owl") == 2
+    for classes, message in (
+        ({1: "cat", 2: "dog", 3: "owl"}, "every position from 0"),
+        ([0, 1, 2], "a list of their names"),
+        ("cat", "a list of their names"),
+        (["cat", "dog", "cat"], "the same name"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            wrap(made(Twin, torch.float32), classes, Preprocess(16))
+
+
 def test_a_grey_network_and_other_sizes_get_a_sentence():
     grey = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 14 * 14, 3))
     with pytest.raises(ValueError, match="takes 1 channels, but pictures here have three colours"):
@@ -567,6 +610,7 @@ def test_a_grey_network_and_other_sizes_get_a_sentence():
         ({"size": 32, "mean": 0.5}, "three numbers"),
         ({"size": 32, "std": (0.5, 0.0, 0.5)}, "positive"),
         ({"size": 32, "mean": (0.5, float("nan"), 0.5)}, "finite"),
+        ({"size": 32, "mean": (123.7, 116.3, 103.5), "std": (58.4, 57.1, 57.4)}, "by 255"),
         ({"size": 32, "interpolation": "lanczos"}, "choose one of nearest"),
     ],
 )
@@ -581,3 +625,57 @@ def test_outputs_with_several_parts_are_wrapped_and_keep_their_layers():
     assert classifier.model(x).shape == (2, 3)
     assert cam.grad_cam(classifier, "conv2", x, "dog").shape == (2, 16, 16)
     assert len(classifier.top_k(x[0], 2)) == 2
+
+
+# ---------------------------------------------------------------------------- the order of memory
+
+
+class Strides(nn.Module):
+    """Reads blocks of 2 x 2 by strides, as if memory had its usual order."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.head = nn.Linear(3 * 8 * 8, 2)
+
+    def forward(self, x):
+        n, c, h, w = x.shape
+        steps = (c * h * w, h * w, 2 * w, 2, w, 1)
+        blocks = x.as_strided((n, c, h // 2, w // 2, 2, 2), steps)
+        return self.head(blocks.reshape(n, -1)[:, : 3 * 8 * 8].relu())
+
+
+class Insisting(nn.Sequential):
+    def forward(self, x):
+        assert x.is_contiguous()
+        return super().forward(x)
+
+
+def digits_lost():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.GroupNorm(1, 8), nn.ReLU(), nn.Conv2d(8, 8, 3),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2),
+    )  # fmt: skip
+    model[0].bias.data += 100
+    return model
+
+
+def insisting():
+    torch.manual_seed(0)
+    return Insisting(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize("make", [Strides, insisting, digits_lost])
+def test_a_network_that_needs_the_usual_order_of_memory_gets_it(make):
+    model, x = make().eval(), torch.randn(9, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        usual = model(x)
+    assert (Ready(model)(x) - usual).abs().max() < 1e-5 * usual.abs().max()
+
+
+def test_an_error_is_raised_in_the_usual_order_and_changes_nothing_for_later():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2))
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        Ready(model)(torch.zeros(1, 3, 5, 5))
+    assert fast_layout(model, torch.zeros(1, 3, 3, 3)) == torch.channels_last

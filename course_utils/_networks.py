@@ -8,6 +8,7 @@ returns.
 
 import functools
 import inspect
+import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -56,10 +57,47 @@ def looks_inside(function: Callable) -> Callable:
                 stacklevel=2,
             )
         _warn_of_batch_statistics(network)
-        with torch.inference_mode(False), _full_precision(network), evaluating(network):
+        with (
+            torch.inference_mode(False),
+            _full_precision(network),
+            evaluating(network),
+            _without_checkpoints(),
+        ):
             return computed(*_usable(given.args), **_usable(given.kwargs))
 
     return wrapper
+
+
+@contextmanager
+def _without_checkpoints() -> Iterator[None]:
+    """Networks keep what they would compute anew in the backward pass (`torch.utils.checkpoint`).
+
+    By then a technique's hooks and weights are gone, and others would be computed.
+    """
+    module = sys.modules.get("torch.utils.checkpoint")
+    instead = {
+        "_checkpoint_without_reentrant_generator": _nothing_around,
+        "CheckpointFunction": _CalledAtOnce,
+    }
+    usual = {name: getattr(module, name) for name in instead if hasattr(module, name)}
+    for name in usual:
+        setattr(module, name, instead[name])
+    try:
+        yield
+    finally:
+        for name, value in usual.items():
+            setattr(module, name, value)
+
+
+def _nothing_around(*_args, **_options):
+    """What torch runs before and after a part of a network: nothing."""
+    yield
+
+
+class _CalledAtOnce:
+    @staticmethod
+    def apply(function, _preserve_rng_state, *args):
+        return function(*args)
 
 
 def network_of(model) -> nn.Module:

@@ -6,6 +6,7 @@ writing into its input, and so on. So a map is right, or one sentence says what 
 
 import ast
 import re
+import sys
 import warnings
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 import course_utils
 from course_utils import (
@@ -679,3 +681,58 @@ def test_an_error_is_raised_in_the_usual_order_and_changes_nothing_for_later():
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         Ready(model)(torch.zeros(1, 3, 5, 5))
     assert fast_layout(model, torch.zeros(1, 3, 3, 3)) == torch.channels_last
+
+
+# ---------------------------------------------------------------------------- checkpoints
+
+
+class Checkpointed(nn.Module):
+    """Two parts, of which nothing is kept for the backward pass."""
+
+    def __init__(self, reentrant):
+        super().__init__()
+        torch.manual_seed(0)
+        self.reentrant = reentrant
+        self.one = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3))
+        self.two = nn.Sequential(nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
+        self.head = nn.Linear(8, 3)
+
+    def run(self, part, x):
+        if self.reentrant is None:
+            return part(x)
+        return checkpoint(part, x, use_reentrant=self.reentrant)
+
+    def forward(self, x):
+        return self.head(self.run(self.two, self.run(self.one, x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("layer", ["one.0", "one.2", "two.0", "two.1", "two", None])
+def test_what_a_network_would_compute_anew_is_kept(reentrant, layer):
+    x = pictures(dtype=torch.float32)
+    blank = torch.zeros_like(x)
+    asked = [
+        lambda model: gradients.saliency(model, x, 1, layer=layer),
+        lambda model: gradients.integrated_gradients(model, x, 1, blank, 8, layer=layer),
+    ]
+    if layer is None:
+        asked += [
+            lambda model: gradients.guided_backprop(model, x, 1),
+            lambda model: gradients.smoothgrad(model, x, 1, samples=3),
+        ]
+    else:
+        asked += [
+            lambda model: cam.grad_cam(model, layer, x, 1, relu=False),
+            lambda model: cam.hires_cam(model, layer, x, 1),
+        ]
+    network, plain = Checkpointed(reentrant).eval(), Checkpointed(None).eval()
+    for ask in asked:
+        assert torch.allclose(ask(network), ask(plain), atol=1e-7)
+
+
+def test_afterwards_checkpoints_are_torch_s_own():
+    x = pictures(dtype=torch.float32)
+    cam.grad_cam(Checkpointed(False).eval(), "two", x, 1)
+    module = sys.modules["torch.utils.checkpoint"]
+    assert module.CheckpointFunction.__module__ == "torch.utils.checkpoint"
+    assert module._checkpoint_without_reentrant_generator.__module__ == "torch.utils.checkpoint"

@@ -1,10 +1,9 @@
 """The errors that the course raises on purpose: each is one sentence about what to do."""
 
 import difflib
+import numbers
 from collections.abc import Collection, Iterable
 from pathlib import Path
-
-import numpy as np
 
 
 class PictureError(ValueError):
@@ -63,6 +62,5 @@ def check_name(what: str, name: object, known: Collection[str]) -> None:
 
 def check_count(name: str, value: object, least: int = 1) -> None:
     """Raises ValueError if the argument `name` is no whole number from `least` on."""
-    is_number = isinstance(value, (int, np.integer))
-    if isinstance(value, bool) or not is_number or int(value) < least:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
         raise ValueError(f"{name}={value!r}: a whole number from {least} on is needed.")

@@ -162,13 +162,16 @@ def damage(path: str | Path, state: str) -> DataError:
         inside = path.relative_to(data_folder()).as_posix()
     except ValueError:
         return DataError(path, f"is {state}", "make it anew.")
-    return DataError(path, f"is {state}", f"restore it with: {_restore_command(inside)}")
+    return DataError(path, f"is {state}", restoring(inside))
 
 
-def _restore_command(path):
-    if data_folder() == DATA:
-        return f"git restore data/{path} (in the course's folder)"
-    return f"git -C {data_folder()} restore {path}"
+def restoring(path: str) -> str:
+    """What brings a file of the data folder back, as an advice."""
+    if data_folder() != DATA:
+        return f"restore it with: git -C {data_folder()} restore {path}"
+    if not (DATA.parent / ".git").exists():  # the archive for learners
+        return f"take data/{path} from the course's archive again."
+    return f"restore it with: git restore data/{path} (in the course's folder)"
 
 
 def verify(dataset: str | None = None, progress: bool = True) -> int:
@@ -192,6 +195,5 @@ def verify(dataset: str | None = None, progress: bool = True) -> int:
             f"has faults: {len(faults)} of {len(everything)} files are missing or damaged"
             f" ({first}{others})"
         )
-        cure = f"restore them all with: {_restore_command(dataset or '.')}"
-        raise DataError(data_folder(), what, cure)
+        raise DataError(data_folder(), what, restoring(dataset or "."))
     return len(everything)

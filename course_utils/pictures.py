@@ -31,6 +31,7 @@ from course_utils.manifest import (
     find_entry,
     manifest,
     read_entry,
+    restoring,
     verify,
 )
 from course_utils.parts import KEY_PART, PARTS, PORTRAIT_PARTS
@@ -314,9 +315,8 @@ def load_set(dataset: str, split: str) -> PictureSet:
     classes = sorted({entry.label for entry in pictures})
     chosen = [entry for entry in pictures if entry.split == part]
     if not chosen:
-        cure = "restore it with: git restore data/manifest.csv"
         what = f"lists no pictures of {dataset}/{split}"
-        raise DataError(data_folder() / "manifest.csv", what, cure)
+        raise DataError(data_folder() / "manifest.csv", what, restoring("manifest.csv"))
     if split.startswith("biased_"):
         chosen = [entry for entry in chosen if _fits_the_bias(entry)]
     return PictureSet(f"{dataset}/{split}", classes, chosen)

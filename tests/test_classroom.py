@@ -3,15 +3,19 @@
 All the broken notebooks are executed in one run, so that starting kernels takes seconds in all.
 """
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import nbformat
 import pytest
+from waiting import HANG, wait_for
 
 import course_utils
 from course_utils.classroom import UsageError, find_notebooks
@@ -263,6 +267,73 @@ def test_a_parameter_of_the_wrong_kind_is_refused_before_anything_runs(
 ):
     assert main(["run", "2", "-p", name, text, "--out", str(tmp_path / "out")]) == 2
     assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+SLEEPER = """
+import os, time
+from pathlib import Path
+Path("begun").write_text(str(os.getpid()))
+time.sleep(1000)
+"""
+
+
+def has_ended(process):
+    """Whether nothing runs under a number: True, or None as long as something does."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return True if state == "Z" else None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
+def test_sigterm_ends_the_kernels_too_and_leaves_no_old_page(tmp_path):
+    notebook, out = write_notebook(tmp_path / "sleeper.ipynb", SLEEPER), tmp_path / "out"
+    out.mkdir()
+    (out / "sleeper.html").write_text("of an earlier run")
+    command = [sys.executable, "-m", "course_utils.classroom.command", "run", str(notebook)]
+    with subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE) as process:
+        kernel = wait_for(lambda: (tmp_path / "begun").read_text() or None)
+        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.terminate()
+        assert process.wait(HANG) == 128 + signal.SIGTERM
+    assert workers and all(wait_for(lambda p=p: has_ended(p)) for p in [*workers, kernel])
+    assert not (out / "sleeper.html").exists()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+def test_signs_that_an_encoding_lacks_are_no_error(encoding, tmp_path):
+    code = "import sys; from course_utils.classroom import command;"
+    code += "from course_utils.classroom.commands import doctor;"
+    code += "doctor.work = lambda options: print('✓ → Ω');"
+    code += "sys.exit(command.main(['doctor']))"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert done.returncode == 0 and not done.stderr
+    assert done.stdout.split() == [b"?", b"?", b"?"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs a device that is full")
+def test_where_nothing_can_be_printed_is_a_sentence():
+    code = "import sys; from course_utils.classroom import command;"
+    code += "from course_utils.classroom.commands import doctor;"
+    code += "doctor.work = lambda options: print('All is well.');"
+    code += "sys.exit(command.main(['doctor']))"
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("course doctor: ") and "No space left" in done.stderr
+
+
+def test_what_can_not_be_written_is_a_sentence(tmp_path, monkeypatch, capsys):
+    def no_room(options):
+        raise OSError(28, "No space left on device", "deck.html")
+
+    monkeypatch.setattr("course_utils.classroom.commands.slides.work", no_room)
+    assert main(["slides"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("course slides: ") and "No space left" in said and "deck.html" in said
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", "", '\ufeff{"cells": []}', "no JSON"])

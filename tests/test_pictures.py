@@ -310,9 +310,18 @@ def test_a_missing_file_is_named(small_data):
 
 def test_in_the_course_itself_the_command_is_short(small_data, monkeypatch):
     monkeypatch.setattr(manifest, "DATA", small_data)
+    (small_data.parent / ".git").mkdir()
     entry = load_set("tank_yard", "test").entries[0]
     (small_data / entry.path).unlink()
     with pytest.raises(DataError, match=f"git restore data/{entry.path} .in the course's folder"):
+        load_picture(entry)
+
+
+def test_in_the_archive_for_learners_there_is_no_git(small_data, monkeypatch):
+    monkeypatch.setattr(manifest, "DATA", small_data)
+    entry = load_set("tank_yard", "test").entries[0]
+    (small_data / entry.path).unlink()
+    with pytest.raises(DataError, match=f"take data/{entry.path} from the course's archive again"):
         load_picture(entry)
 
 

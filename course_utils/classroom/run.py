@@ -16,7 +16,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
 from tqdm import tqdm
 
 from course_utils.classroom import (
@@ -174,6 +173,8 @@ def _execute_all(notebooks, parameters, out, jobs, timeout):
                     verdict = result.failure or "ok"
                     print(f"{result.name}: {verdict} ({result.seconds:.0f} s)", flush=True)
         except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()  # by Ctrl-C it has ended already
             pool.shutdown(cancel_futures=True)
             raise
     return [results[notebook] for notebook in notebooks]
@@ -201,11 +202,16 @@ bar_position = 0
 def execute(notebook, parameters, out, timeout):
     """Executes one notebook in its own folder, writes it and its HTML to `out` -> Result."""
     start, target = time.monotonic(), out / notebook.name
-    target.unlink(missing_ok=True)
+    for old in (target, target.with_suffix(".html")):
+        old.unlink(missing_ok=True)
     crash = _execute(notebook, parameters, target, timeout)
     if not target.exists():
         return Result(notebook.stem, 0, "-", time.monotonic() - start, f"the notebook {crash}")
-    executed = nbformat.read(target, as_version=4)
+    try:
+        executed = read_notebook(target)
+    except UsageError as error:  # such as one that was cut off where no room was left
+        told = f"the notebook {crash or 'was not written whole'}: {error}"
+        return Result(notebook.stem, 0, "-", time.monotonic() - start, told)
     failure = find_failure(executed, crash)
     _write_html(executed, target.with_suffix(".html"))
     cells = len(list(_code_cells(executed)))

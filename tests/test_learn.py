@@ -162,6 +162,29 @@ def test_an_update_keeps_answers_and_brings_new_cells(course):
     assert course(master_notebook([new_markdown_cell("New text", id="new")])).action == "unchanged"
 
 
+def test_an_exercise_that_has_changed_is_shown_above_the_answer_and_no_longer_passed(course):
+    def run(cells):
+        answer(cells)
+        cells[2].outputs, cells[2].execution_count = [new_output("stream", text="passed")], 1
+
+    change(course().path, run)
+    notebook = master_notebook()
+    notebook.cells[1].source = SOLUTION.replace("Twice x.", "Twice x, rounded.")
+    update = course(notebook)
+    assert "double has changed; its new text stands above your answer" in update.doubt
+    assert update.kept.exists() and source_of(update.path, "solution") == ANSWER
+    cells = nbformat.read(update.path, as_version=4).cells
+    place = next(n for n, cell in enumerate(cells) if cell.id == "solution")
+    assert "Twice x, rounded." in cells[place - 1].source
+    assert "NotImplementedError" in cells[place - 1].source
+    assert cells[place + 1].id == "check" and cells[place + 1].outputs == []
+    notebook.cells.append(new_markdown_cell("More text", id="more"))
+    again = course(notebook)  # another update says nothing new, and keeps the note
+    assert again.doubt == ""
+    notes = [c for c in nbformat.read(again.path, as_version=4).cells if "has changed" in c.source]
+    assert len(notes) == 1
+
+
 def test_an_untouched_stub_is_replaced_by_the_new_one(course):
     course()
     notebook = master_notebook()

@@ -171,7 +171,12 @@ def merge(old, fresh) -> tuple[nbformat.NotebookNode, str]:
     _put_answers(merged, answers)
     _put_own_cells(merged, old, origin)
     _keep_outputs(merged, old)
-    return merged, _doubt(old, merged, origin, answers)
+    doubts = [_doubt(old, merged, origin, answers)]
+    changed = _changed_exercises(fresh, origin, answers)
+    if changed:
+        _show_changes(merged, changed)
+        doubts.append(f"{', '.join(changed)} has changed; its new text stands above your answer")
+    return merged, "; ".join(filter(None, doubts))
 
 
 def _answers(old, origin):
@@ -192,6 +197,30 @@ def _put_answers(merged, answers):
     for cell in merged.cells:
         if answer_in(cell) in answers:
             cell.source = answers[answer_in(cell)].source
+
+
+def _changed_exercises(fresh, origin, answers):
+    """{grade_id: new text} of answered exercises whose cell is another one than it was."""
+    changed = {}
+    for cell in fresh.cells:
+        name = answer_in(cell)
+        if name in answers and cell.id in origin and _is_changed(cell, origin):
+            changed[name] = cell.source
+    return changed
+
+
+def _show_changes(merged, changed):
+    """Puts the new text of exercises above the answers, which nobody has checked against it."""
+    for name, text in changed.items():
+        place = next(n for n, cell in enumerate(merged.cells) if answer_in(cell) == name)
+        told = "**This exercise has changed since you solved it.** It now is:"
+        note = nbformat.v4.new_markdown_cell(f"{told}\n\n```python\n{text}\n```")
+        note.id = f"changed-{_digest(name + text)}"
+        merged.cells.insert(place, note)
+        after = merged.cells[place + 2 :]
+        check = next((cell for cell in after if nbgrader_data(cell).get("grade")), None)
+        if check is not None and check.cell_type == "code":
+            check.outputs, check.execution_count = [], None
 
 
 def _put_own_cells(merged, old, origin):

@@ -55,10 +55,12 @@ def update_all(folder=LEARNER, masters=None):
 
 
 def _tell(folder, updates):
-    count = Counter(update.action for update in updates)
+    count = Counter(update.action for update in updates if not update.kept)
+    doubtful = sum(update.kept is not None for update in updates)
     print(
         f"{folder}: {count['new']} notebooks new, {count['updated']} updated with your answers in"
-        f" them, {count['unchanged']} as they were."
+        f" them,{f' {doubtful} updated as told below,' if doubtful else ''}"
+        f" {count['unchanged']} as they were."
     )
     for update in updates:
         if update.kept:

@@ -239,7 +239,7 @@ def _load_own(path: Path) -> Classifier:
     sys.modules[loader.name] = module  # dataclasses look up the module that they stand in
     try:
         loader.exec_module(module)
-    except Exception as error:  # whatever can go wrong in a file of somebody else
+    except (Exception, SystemExit) as error:  # whatever can go wrong in a file of somebody else
         where = [
             f"line {t.lineno}"
             for t in traceback.extract_tb(error.__traceback__)

@@ -197,9 +197,16 @@ def test_a_shipped_network_without_files_is_missing_not_unknown(folder):
         load("tank_fair")
 
 
+def test_a_network_file_that_ends_python_is_told(tmp_path):
+    (tmp_path / "own.py").write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(ValueError, match="line 2: SystemExit"):
+        load(str(tmp_path / "own.py"))
+
+
 def test_in_the_repository_the_command_is_short(monkeypatch, tmp_path):
     monkeypatch.delenv("COURSE_DATA", raising=False)
-    monkeypatch.setattr("course_utils.manifest.DATA", tmp_path)
+    monkeypatch.setattr("course_utils.manifest.DATA", tmp_path / "data")
+    (tmp_path / ".git").mkdir()
     with pytest.raises(DataError, match=r"git restore data/classifiers/tank_fair\.json"):
         load("tank_fair")
 

@@ -260,6 +260,9 @@ def test_a_switch_is_on_or_off(tmp_path, text, value):
         ("QUICK", "2", "QUICK is a switch"),
         ("SEED", "abc", "SEED is a whole number, such as 0, not 'abc'"),
         ("SEED", "1.5", "SEED is a whole number"),
+        ("PICTURE", "nowhere.jpg", "There is no picture 'nowhere.jpg' (looking in"),
+        ("PICTURE", "~nobody-of-this-name/a.jpg", "There is no picture '~nobody"),
+        ("PICTURE", f"{'x' * 5000}.jpg", "There is no picture 'xxx"),
     ],
 )
 def test_a_parameter_of_the_wrong_kind_is_refused_before_anything_runs(

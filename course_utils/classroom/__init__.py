@@ -6,7 +6,8 @@ from course_utils.errors import UsageError
 
 __all__ = [
     "NOTEBOOKS", "ROOT", "UsageError", "answer_in", "exercises_of", "find_notebooks", "is_claims",
-    "nbgrader_data", "read_notebook", "refuse_namesakes",
+    "nbgrader_data", "read_notebook", "refuse_missing_picture",
+    "refuse_namesakes",
 ]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +36,20 @@ def refuse_namesakes(notebooks):
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"Two of the notebooks are called {name}: take them one by one.")
+
+
+def refuse_missing_picture(picture):
+    """UsageError, before anything slow begins, for the name of a picture's file that isn't there.
+
+    Names that `open_picture` knows have no dot in their last part.
+    """
+    try:
+        file = Path(picture).expanduser()
+        is_missing = bool(file.suffix) and not file.exists()
+    except (OSError, RuntimeError):  # longer than names may be, or the home of nobody
+        is_missing = True
+    if is_missing:
+        raise UsageError(f"There is no picture {picture[:200]!r} (looking in {Path.cwd()}).")
 
 
 def read_notebook(path):

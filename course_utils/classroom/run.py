@@ -23,6 +23,7 @@ from course_utils.classroom import (
     exercises_of,
     find_notebooks,
     read_notebook,
+    refuse_missing_picture,
     refuse_namesakes,
 )
 from course_utils.classroom.files import make_folder
@@ -121,6 +122,8 @@ def _value(name, text, usual):
     The name of a file becomes its whole path, because notebooks run in a folder of their own. Where
     the usual value is a switch or a whole number, nothing else is taken: "false" would be true.
     """
+    if name == "PICTURE":
+        refuse_missing_picture(text)
     if isinstance(usual, bool):
         if text.lower() not in SWITCHES:
             raise UsageError(f"{name} is a switch: give true or false, not {text!r}.")

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from course_utils.classroom import UsageError
+from course_utils.classroom import UsageError, refuse_missing_picture
 
 SUMMARY = "one page about a picture: answers, all heat maps, and trust"
 
@@ -22,7 +22,7 @@ def add_arguments(parser):
 
 
 def work(options):
-    _refuse_missing_file(options.picture)
+    refuse_missing_picture(options.picture)
     _refuse_to_replace([options.picture, options.classifier], options.out)
     from course_utils.classroom.files import make_folder
 
@@ -48,13 +48,3 @@ def _refuse_to_replace(sources, out):
         file = Path(source).expanduser()
         if os.path.isfile(file) and os.path.exists(out) and file.samefile(out):
             raise UsageError(f"The page would replace {source} itself: choose another --out.")
-
-
-def _refuse_missing_file(picture):
-    """Says at once, before torch is imported, that a picture's file isn't there.
-
-    Names that `open_picture` knows have no dot in their last part.
-    """
-    file = Path(picture).expanduser()
-    if file.suffix and not file.exists():
-        raise UsageError(f"There is no picture {picture!r} (looking in {Path.cwd()}).")

@@ -197,6 +197,15 @@ def test_a_shipped_network_without_files_is_missing_not_unknown(folder):
         load("tank_fair")
 
 
+@pytest.mark.parametrize("count", [0, -1, 1.5])
+def test_counts_are_whole_numbers(count):
+    classifier, picture = load("tank_fair"), torch.zeros(3, 128, 128)
+    with pytest.raises(ValueError, match="k=.* a whole number from 1 on"):
+        classifier.top_k(picture, count)
+    with pytest.raises(ValueError, match="batch=.* a whole number from 1 on"):
+        classifier.scores(picture, batch=count)
+
+
 def test_a_network_file_that_ends_python_is_told(tmp_path):
     (tmp_path / "own.py").write_text("import sys\nsys.exit(0)\n")
     with pytest.raises(ValueError, match="line 2: SystemExit"):

@@ -5,7 +5,7 @@ import torch
 from captum.attr import Occlusion
 from torch import nn
 
-from course_utils import occlusion
+from course_utils import incremental, occlusion
 from course_utils.classifiers import PlainNet
 from course_utils.occlusion import logit_drop, occlusion_map, windows
 
@@ -228,3 +228,17 @@ def test_unknown_fills_are_listed():
         occlusion.fill(torch.rand(3, 8, 8), "white")
     with pytest.raises(ValueError, match=r"shape \(3, H, W\)"):
         occlusion.fill(torch.rand(8, 8), "grey")
+
+
+@pytest.mark.parametrize("sigma", [0, -1, float("nan"), float("inf")])
+def test_a_blur_has_a_width(sigma):
+    with pytest.raises(ValueError, match="a width above 0"):
+        occlusion.fill(torch.rand(3, 8, 8), "blur", sigma=sigma)
+
+
+@pytest.mark.parametrize("batch", [0, -1, 2.5])
+@pytest.mark.parametrize("outputs", [occlusion.occluded_outputs, incremental.occluded_outputs])
+def test_a_batch_holds_a_whole_number_of_copies(outputs, batch):
+    x = torch.zeros(1, 3, 8, 8)
+    with pytest.raises(ValueError, match="batch=.* a whole number from 1 on"):
+        next(outputs(nn.Flatten(), x, x, occlusion.windows(8, 8, 4, 4), batch=batch))

@@ -318,7 +318,9 @@ def fast_layout(model: nn.Module, x: Tensor) -> torch.memory_format:
     usual = x.dim() != 4 or x.device.type != "cpu" or x.dtype != torch.float32
     if usual or model in _ONE_LAYOUT:
         return torch.contiguous_format
-    if any(isinstance(module, nn.GroupNorm) for module in model.modules()):
+    if model not in _TWO_LAYOUTS and any(
+        isinstance(module, nn.GroupNorm) for module in model.modules()
+    ):
         _ONE_LAYOUT.add(model)  # channels last, torch's loses digits where the mean is large
         return torch.contiguous_format
     return torch.channels_last
@@ -379,6 +381,17 @@ def class_indices(target: int | Tensor, scores: Tensor) -> Tensor:
     if targets.numel() and not (targets.min() >= 0 and targets.max() < classes):
         raise ValueError(f"The targets are 0 to {classes - 1}, one for each class; got {target}.")
     return targets
+
+
+def chosen_scores(scores: Tensor, targets: int | Tensor) -> Tensor:
+    """The score of each picture's class, (N,) of (N, C); `targets` as for `class_indices`.
+
+    Raises ValueError if one of them is NaN.
+    """
+    chosen = scores.gather(1, class_indices(targets, scores)[:, None])[:, 0]
+    if chosen.isnan().any():
+        raise ValueError("The score is NaN (not a number): look at x and at the model's weights.")
+    return chosen
 
 
 def whole_targets(target: int | Tensor, count: int) -> Tensor:

@@ -17,7 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_utils._networks import Ready, class_indices, feature_maps, looks_inside, outputs_of
+from course_utils._networks import (
+    Ready,
+    chosen_scores,
+    class_indices,
+    feature_maps,
+    looks_inside,
+    outputs_of,
+)
 from course_utils.boxes import box_from_map, box_of_mask, iou
 
 __all__ = [
@@ -72,7 +79,7 @@ def cam(
         )
     heatmaps = torch.einsum("nk,nkhw->nhw", head.weight.detach()[indices], activation.detach())
     bias = 0 if head.bias is None else head.bias.detach()[indices]
-    missing = heatmaps.mean((1, 2)) + bias - scores.gather(1, indices[:, None])[:, 0]
+    missing = heatmaps.mean((1, 2)) + bias - chosen_scores(scores, indices)
     if not (missing.abs() <= ROUNDING * scores.abs().max().clamp(min=1e-6)).all():
         raise ValueError(
             "The mean of the map plus the head's bias is not the score: CAM needs global average"
@@ -179,7 +186,7 @@ def _activation_and_gradient(model, layer, x, target):
         scores = Ready(model).scores(x)
     feature_maps(outputs[-1], x, "Grad-CAM")
     with torch.enable_grad():
-        chosen = scores.gather(1, class_indices(target, scores)[:, None]).sum()
+        chosen = chosen_scores(scores, target).sum()
         gradients = []
         if chosen.requires_grad:
             gradients = torch.autograd.grad(chosen, activations, allow_unused=True)
@@ -187,8 +194,6 @@ def _activation_and_gradient(model, layer, x, target):
     if not used:
         raise ValueError("The scores don't depend on this layer, so it has no Grad-CAM.")
     gradient, activation = used[-1]
-    if chosen.isnan().any():
-        raise ValueError("The score is NaN (not a number): look at x and at the model's weights.")
     return activation.detach(), gradient
 
 

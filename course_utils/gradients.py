@@ -29,7 +29,7 @@ from tqdm.auto import tqdm
 from course_utils import _relu_rules
 from course_utils._networks import (
     Ready,
-    class_indices,
+    chosen_scores,
     looks_inside,
     outputs_of,
     whole_targets,
@@ -295,8 +295,8 @@ def score_change(model: nn.Module, x: Tensor, target: int | Tensor, baseline: Te
     changes = []
     with torch.no_grad():
         for part in torch.arange(len(x)).split(BATCH):
-            here = _of_targets(network.scores(x[part]), targets[part])
-            changes.append(here - _of_targets(network.scores(baseline[part]), targets[part]))
+            here = chosen_scores(network.scores(x[part]), targets[part])
+            changes.append(here - chosen_scores(network.scores(baseline[part]), targets[part]))
     return torch.cat(changes)
 
 
@@ -361,7 +361,7 @@ def _gradient_at(network, start, here, alpha, targets, layer=None):
     with torch.enable_grad():
         way = here.detach() - start.detach()
         point = (start.detach() + _like(alpha, way) * way).clone().requires_grad_()
-        scores = _of_targets(network.scores(point), targets)
+        scores = chosen_scores(network.scores(point), targets)
         return _gradient(scores.sum(), point), way
 
 
@@ -379,7 +379,7 @@ def _gradient_at_layer(network, start, here, alpha, targets, layer):
         return point.clone()  # because an in-place operation may follow
 
     with torch.enable_grad(), outputs_of(layer, move) as outputs:
-        scores = _of_targets(network.scores(start.detach()), targets)
+        scores = chosen_scores(network.scores(start.detach()), targets)
     return _gradient(scores.sum(), point), end - _only(outputs).detach()
 
 
@@ -397,7 +397,7 @@ def _summed_gradient(network, picture, offsets, targets, weights=None):
     with torch.enable_grad():
         leaf = picture.detach()[None].clone().requires_grad_()
         with _SharedConvolution(leaf) as shared:
-            scores = _of_targets(network.scores(leaf + offsets, entering=shared.watch), targets)
+            scores = chosen_scores(network.scores(leaf + offsets, entering=shared.watch), targets)
         total = (scores if weights is None else scores * weights).sum()
         return _gradient(total, leaf)[0]
 
@@ -451,14 +451,6 @@ class _SummedConvolution(torch.autograd.Function):
 def _like(alpha, values):
     """Factors (N,), or one number, in a shape that multiplies values (N, ...)."""
     return alpha if isinstance(alpha, float) else alpha.reshape(-1, *[1] * (values.dim() - 1))
-
-
-def _of_targets(scores, targets):
-    indices = class_indices(targets, scores)
-    chosen = scores.gather(1, indices[:, None])[:, 0]
-    if chosen.isnan().any():
-        raise ValueError("The score is NaN (not a number): look at x and at the model's weights.")
-    return chosen
 
 
 def _gradient(total, point):

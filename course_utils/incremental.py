@@ -44,7 +44,7 @@ MOSTLY = 0.85
 """From this share of a map on, whole maps are cheaper than windows."""
 
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-3}
-"""How far the graph's output may be from the network's, as a share of the largest value."""
+"""How far the graph's output may be from the network's, as a share of a class's largest score."""
 
 
 @dataclass
@@ -200,20 +200,29 @@ def _may_share(network, node):
     if node.op == "call_module":
         layer = network.get_submodule(node.target)
         return isinstance(layer, (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten, nn.Unflatten))
-    name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")
-    return node.op in ("call_method", "call_function") and name in SHARING
+    name = _name(node)
+    return name in SHARING or _is_underlined(name)
 
 
 def _writes(network, node):
     """Whether a node overwrites its input instead of making something new."""
     if node.op == "call_module":
         return getattr(network.get_submodule(node.target), "inplace", False)
-    if node.op not in ("call_function", "call_method"):
-        return False
-    name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")
-    underlined = name.endswith("_") and not name.endswith("__")
+    name = _name(node)
     flags = node.kwargs.get("inplace") or (name in INPLACE_FLAG and True in node.args[1:])
-    return underlined or bool(flags) or node.target in OUT_OF_PLACE
+    return _is_underlined(name) or bool(flags) or node.target in OUT_OF_PLACE
+
+
+def _name(node):
+    """The name of the function or method that a node calls; "" if it calls none."""
+    if node.op == "call_method":
+        return node.target
+    return getattr(node.target, "__name__", "") if node.op == "call_function" else ""
+
+
+def _is_underlined(name):
+    """Whether a function writes into its first input and returns it, as torch's names tell."""
+    return name.endswith("_") and not name.endswith("__")
 
 
 def _without_writing(network):
@@ -489,12 +498,13 @@ class Run:
 
     def _in_place(self, node, source, windows):
         """A ReLU on values that nothing else reads, written over them; else None."""
-        layer = _layer(self.kept.network, node)
         network = self.kept.network
-        has_twin = any(_may_share(network, each) for each in (source, *source.users))
+        layer = _layer(network, node)
         unread = self.kept.last_use[source] is node and windows is not self.changed
-        if has_twin or not unread or type(layer) not in (nn.ReLU, nn.ReLU6):
+        if not unread or type(layer) not in (nn.ReLU, nn.ReLU6):
             return None
+        if any(_may_share(network, each) for each in (source, *source.users)):
+            return None  # it has another name, by which it may be read
         return windows.values.clamp_(0, 6 if isinstance(layer, nn.ReLU6) else None)
 
     def _on_whole_maps(self, node):
@@ -637,12 +647,11 @@ SHARING = {
     "view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "ravel", "chunk", "split",
     "tensor_split", "unbind", "getitem", "transpose", "swapaxes", "permute", "movedim", "squeeze",
     "getattr", "swapdims", "moveaxis", "broadcast_to", "type", "half", "bfloat16", "cpu", "real",
-    "adjoint", "positive", "dsplit", "squeeze_", "unsqueeze_", "transpose_", "t_", "swapdims_",
-    "swapaxes_", "sigmoid_", "tanh_", "exp_", "sqrt_", "zero_", "fill_", "neg_", "abs_", "copy_",
+    "adjoint", "positive", "dsplit",
     "unsqueeze", "narrow", "select", "expand", "expand_as", "contiguous", "detach", "to", "float",
     "diagonal", "unfold", "t", "dropout", "dropout2d", "alpha_dropout", "feature_dropout",
-    "pixel_shuffle", "requires_grad_", "type_as", "double", "as_strided", "hsplit", "vsplit",
-    "relu_", "add_", "mul_", "sub_", "div_", "clamp_", "iadd", "imul", "isub", "itruediv",
+    "pixel_shuffle", "type_as", "double", "as_strided", "hsplit", "vsplit",
+    "iadd", "imul", "isub", "itruediv",
 }  # fmt: skip
 """Functions and methods that may return a view of their first input, or that input itself."""
 

@@ -152,7 +152,7 @@ def _checked(heatmap, mask):
         raise ValueError(f"The mask must be bool, not {mask.dtype}: compare it with > 0.")
     if not mask.any():
         raise ValueError("The mask is empty: there is no object to find.")
-    _refuse_nan(heatmap)
+    _refuse_non_finite(heatmap)
     return heatmap.detach().cpu().double(), mask.cpu()
 
 
@@ -164,7 +164,7 @@ def _check_size(heatmap, mask):
         )
 
 
-def _refuse_nan(*heatmaps):
+def _refuse_non_finite(*heatmaps):
     if not all(heatmap.isfinite().all() for heatmap in heatmaps):
         raise ValueError("The heatmap contains NaN (not a number) or infinity.")
 
@@ -212,7 +212,7 @@ def _area(model, before, after, target, heatmap, steps):
             f"The heatmap must be as large as the picture, {tuple(before.shape[2:])}, not"
             f" {tuple(heatmap.shape)}."
         )
-    _refuse_nan(heatmap)
+    _refuse_non_finite(heatmap)
     check_count("steps", steps)
     order = heatmap.flatten().argsort(descending=True, stable=True).to(before.device)
     rank = torch.empty_like(order)
@@ -299,7 +299,7 @@ def _check_pair(one, other):
         raise ValueError(
             f"The maps must have one shape, not {tuple(one.shape)} and {tuple(other.shape)}."
         )
-    _refuse_nan(one, other)
+    _refuse_non_finite(one, other)
 
 
 def _rounded(heatmap, resolution):

@@ -359,7 +359,8 @@ def test_a_class_from_the_command_line(a_class, capsys):
     each = str(len(MASTERS[STEM].points))
     assert points == {"eve": each, "s1": each, "s2": each, "s4": "0"}
     anonymous = "".join(p.read_text() for p in (folder / "out" / "anonymous").iterdir())
-    assert not re.search(r"ada|bob|eve|s1|kim|@", anonymous, re.I)
+    others = re.sub(r"^[0-9a-f]{12},", ",", anonymous, flags=re.M)  # a pseudonym may hold "ada"
+    assert others != anonymous and not re.search(r"ada|bob|eve|s1|kim|@", others, re.I)
 
     (folder / "out" / "marks.csv").write_text('learner,question,points,note\ns1,04-20,2,"Good"\n')
     (folder / "out" / "overrides.csv").write_text(

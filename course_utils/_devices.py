@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from course_utils.errors import first_line
+
 
 def chosen_device() -> torch.device:
     """Where networks compute: what the environment variable COURSE_DEVICE says, or else the CPU.
@@ -45,9 +47,8 @@ def move(model: nn.Module, device: str | torch.device) -> None:
     try:
         model.to(device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
         raise ValueError(
-            f"The device {str(device)!r} can't be used here ({reason}). Use 'cpu'."
+            f"The device {str(device)!r} can't be used here ({first_line(error)}). Use 'cpu'."
         ) from error
     if torch.device(device).type == "cpu":
         return  # where everything else is

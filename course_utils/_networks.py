@@ -20,7 +20,7 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_map
 
 from course_utils._devices import computed_there, is_hooked
-from course_utils.errors import unknown_name
+from course_utils.errors import first_line, unknown_name
 
 # ---------------------------------------------------------------------------- what is given
 
@@ -44,6 +44,7 @@ def looks_inside(function: Callable) -> Callable:
         model = given.arguments[first]
         network = network_of(model)
         given.arguments[first] = network
+        _refuse_single(given.arguments.get("x"))
         for name in ("layer", "layers"):
             if given.arguments.get(name) is not None:
                 given.arguments[name] = _as_layers(model, given.arguments[name])
@@ -66,6 +67,15 @@ def looks_inside(function: Callable) -> Callable:
             return computed(*_usable(given.args), **_usable(given.kwargs))
 
     return wrapper
+
+
+def _refuse_single(x):
+    """Layers take a picture without a batch, too, and then mean other axes."""
+    if isinstance(x, Tensor) and x.dim() == 3:
+        raise ValueError(
+            f"x must be preprocessed pictures (N, 3, H, W), not {tuple(x.shape)}: pass x[None] for"
+            " one preprocessed picture."
+        )
 
 
 @contextmanager
@@ -193,15 +203,22 @@ def _trains_otherwise(part):
 
 
 def _warn_of_batch_statistics(network):
+    name = _norm_without_statistics(network)
+    if name is not None:
+        warnings.warn(
+            f"The batch norm {name!r} has no running statistics: what the network says about a"
+            " picture depends on the others in its batch, and so do maps. Train it with"
+            " track_running_stats=True, or pass batch=1 and one picture at a time.",
+            stacklevel=3,
+        )
+
+
+def _norm_without_statistics(network):
+    """The name of the first batch norm that always normalizes by the batch, or None."""
     for name, module in network.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
-            warnings.warn(
-                f"The batch norm {name!r} has no running statistics: what the network says about a"
-                " picture depends on the others in its batch, and so do maps. Train it with"
-                " track_running_stats=True, or pass batch=1 and one picture at a time.",
-                stacklevel=3,
-            )
-            return
+            return name
+    return None
 
 
 @contextmanager
@@ -237,6 +254,9 @@ _ONE_LAYOUT: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 _TWO_LAYOUTS: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 """Networks that were seen to give the same in both orders of memory."""
 
+_ONE_BY_ONE: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+"""Networks that were seen to say the same of a picture whichever others are in its batch."""
+
 _CAUGHT: list[list[Tensor]] = []
 """The lists of `outputs_of` that are being filled."""
 
@@ -253,11 +273,14 @@ class Ready:
     def __init__(self, model: nn.Module):
         self.model = model
         self._weights = {}
+        self._is_asked_about_batches = False
         # TorchScript keeps hold of its weights, so others can't be handed over.
         self._is_fixed = any(isinstance(part, torch.jit.ScriptModule) for part in model.modules())
 
     def __call__(self, x: Tensor, entering: Callable[[Tensor], None] | None = None) -> Tensor:
         """The network's output; `entering` is told the very tensor that enters the network."""
+        if len(x) > 1 and not self._is_asked_about_batches:
+            self._warn_of_others_in_the_batch(x)
         if fast_layout(self.model, x) == torch.channels_last:
             caught = [(outputs, len(outputs)) for outputs in _CAUGHT]
             try:
@@ -266,27 +289,66 @@ class Ready:
             except Exception:  # whatever a network says of an order that it can't take
                 for outputs, count in caught:
                     del outputs[count:]  # what layers returned in the run that failed
-            output = self._run(x, torch.contiguous_format, entering)
+            output = self._run_or_explain(x, entering)
             _ONE_LAYOUT.add(self.model)  # and not if it fails in this order, too
             return output
-        return self._run(x, torch.contiguous_format, entering)
+        return self._run_or_explain(x, entering)
+
+    def _run_or_explain(self, x, entering):
+        """The network's output in the usual order of memory.
+
+        Raises ValueError if the network, or torch inside of it, can't compute anything for this x.
+        """
+        try:
+            return self._run(x, torch.contiguous_format, entering)
+        except RuntimeError as error:
+            if type(error) is not RuntimeError:  # no memory, or an error of somebody's own
+                raise
+            raise ValueError(_why_not(self.model, x, error)) from error
 
     def _gives_the_same(self, x):
         """Whether the order of memory makes no difference to the network, for one picture.
 
-        Code that computes with strides can be wrong in the other order without an error. A network
-        with hooks is not asked: they would be called for a picture that nobody passed.
+        Code that computes with strides can be wrong in the other order without an error.
         """
-        if self.model in _TWO_LAYOUTS or any(is_hooked(part) for part in self.model.modules()):
+        if self.model in _TWO_LAYOUTS or self._is_watched():
             return True
         with torch.no_grad():
             orders = (torch.contiguous_format, torch.channels_last)
             usual, other = (self._run(x[:1].detach(), order, None) for order in orders)
-        scale = usual.abs().max()
-        if usual.isfinite().all() and (usual - other).abs().max() > 1e-3 * scale:
+        if _differ(usual, other):
             return False
         _TWO_LAYOUTS.add(self.model)
         return True
+
+    def _warn_of_others_in_the_batch(self, x):
+        """Warns if what the network says of the first picture depends on the second.
+
+        Code that normalizes by its batch, without a module for it, does that.
+        """
+        self._is_asked_about_batches = True
+        if self.model in _ONE_BY_ONE or self._is_watched():
+            return
+        if _norm_without_statistics(self.model) is not None:
+            return  # a warning has told
+        two = x[:2].detach()
+        try:
+            with torch.no_grad():
+                alone, both = (self._run(x, torch.contiguous_format, None) for x in (two[:1], two))
+        except RuntimeError:
+            return  # a number of pictures that it doesn't take; what it was given will tell
+        if alone.shape[1:] == both.shape[1:] and not _differ(alone, both[:1]):
+            _ONE_BY_ONE.add(self.model)
+            return
+        warnings.warn(
+            "What this network says about a picture depends on the others in its batch, and so do"
+            " maps: it seems to normalize by the batch. Pass batch=1 and one picture at a time.",
+            stacklevel=3,
+        )
+
+    def _is_watched(self):
+        """Whether somebody's hooks would be called for a picture that nobody passed."""
+        return any(is_hooked(part) for part in self.model.modules())
 
     def scores(self, x: Tensor, entering: Callable[[Tensor], None] | None = None) -> Tensor:
         """The scores (N, classes). Raises ValueError if the output is something else."""
@@ -307,6 +369,35 @@ class Ready:
             tensors = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
             self._weights[layout] = {n: arranged(t.detach(), layout) for n, t in tensors.items()}
         return output_in(functional_call(self.model, self._weights[layout], (x,)))
+
+
+def _differ(usual, other):
+    """Whether outputs differ by more than rounding; what is NaN or infinite is no output."""
+    return usual.isfinite().all() and (usual - other).abs().max() > 1e-3 * usual.abs().max()
+
+
+def _why_not(model, x, error):
+    """A sentence on why a network failed on x: what doesn't fit, as far as it can be seen."""
+    weights = next((w for w in model.parameters() if w.is_floating_point()), None)
+    if weights is not None and weights.dtype != x.dtype:
+        return (
+            f"x is {x.dtype}, but the network's weights are {weights.dtype}: pass"
+            f" x.to({weights.dtype})."
+        )
+    if weights is not None and weights.device != x.device:
+        return (
+            f"x is on {x.device}, but the network's weights on {weights.device}: move one of both."
+        )
+    given = f"x of the shape {tuple(x.shape)}"
+    if x.dim() != 4:
+        return f"The network failed on {given}; preprocessed pictures are (N, 3, H, W)."
+    first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
+    if first is not None and first.in_channels != x.shape[1]:
+        return (
+            f"The network takes pictures with {first.in_channels} channels, (N,"
+            f" {first.in_channels}, H, W), not {given}."
+        )
+    return f"The network failed on {given} (does it need another size?): {first_line(error)}"
 
 
 def fast_layout(model: nn.Module, x: Tensor) -> torch.memory_format:

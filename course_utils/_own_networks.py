@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_utils._networks import output_in
+from course_utils.errors import first_line
 
 SHOWN = 2
 """So many pictures a network is shown."""
@@ -189,9 +190,8 @@ def _answer(classifier, x):
     try:
         return classifier.model(x)
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
-            f"The network can't take pictures {tuple(x.shape)}: {first}. {_advice(classifier)}"
+            f"The network can't take pictures {tuple(x.shape)}: {first_line(error)}. {_advice(classifier)}"
         ) from error
 
 

@@ -89,8 +89,12 @@ OTHERS = {
         "celu", "celu_", "gelu", "silu", "mish", "softplus", "hardswish", "threshold", "threshold_",
         "softshrink", "hardshrink",
     )
-} | {torch.threshold: "threshold", torch.prelu: "prelu", torch.maximum: "maximum"}  # fmt: skip
+} | {torch.threshold: "threshold", torch.prelu: "prelu"}  # fmt: skip
 """Rectifiers that the rules were not made for."""
+
+COMPARISONS = "gt ge lt le greater greater_equal less less_equal sign sgn heaviside".split()
+HOMEMADE = [*COMPARISONS, "maximum", "fmax", "max", "abs"]
+"""Names of what a rectifier is written with where somebody writes one out: masks compare."""
 
 
 class _ReluRule(TorchFunctionMode):
@@ -108,8 +112,9 @@ class _ReluRule(TorchFunctionMode):
         if ceiling is None:
             if function in OTHERS:
                 self.others.add(OTHERS[function].rstrip("_"))
-            elif function in BOUNDED and _may_rectify(args, kwargs):
-                self.others.add(function.__name__.rstrip("_"))
+            elif _may_rectify(function, args, kwargs):
+                name = _name(function)
+                self.others.add("comparisons with numbers" if name in COMPARISONS else name)
             return function(*args, **kwargs)
         self.met = True
         values = args[0] if args else kwargs["input"]
@@ -144,10 +149,21 @@ def _bounds(function, args, kwargs):
     return given.get("min"), given.get("max")
 
 
-def _may_rectify(args, kwargs):
-    """Whether what is bounded are feature maps on the way of a gradient."""
-    values = args[0] if args else kwargs.get("input")
-    return isinstance(values, Tensor) and values.requires_grad and values.dim() == 4
+def _may_rectify(function, args, kwargs):
+    """Whether a call does to feature maps, on the way of a gradient, what a rectifier may do.
+
+    The largest value of maps along an axis (`max` with a number or nothing else) is a pooling.
+    """
+    given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+    if not any(value.requires_grad and value.dim() == 4 for value in given):
+        return False
+    if _name(function) == "max":
+        return len(given) > 1
+    return function in BOUNDED or _name(function) in HOMEMADE
+
+
+def _name(function):
+    return getattr(function, "__name__", "").strip("_")
 
 
 def _is_in_place(function, args, kwargs):

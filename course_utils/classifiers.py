@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_utils import _devices, _network_files, _own_networks
-from course_utils._networks import Ready, network_of, output_in
+from course_utils._networks import Ready, evaluating, network_of, output_in
 from course_utils.architectures import PlainNet, architecture_of, build, named_layers
 from course_utils.errors import DataError, PictureError, check_count, unknown_name
 from course_utils.manifest import data_folder
@@ -96,13 +96,13 @@ class Classifier:
     def scores(self, pictures: Tensor, batch: int = 32) -> Tensor:
         """The logits (N, C) of pictures (N, 3, H, W) or (3, H, W), `batch` of them at a time.
 
-        On the pictures' device and without gradients: for those, call `model` on a
+        In eval mode, on the pictures' device and without gradients: for those, call `model` on a
         preprocessed x.
         """
         pictures = _checked(pictures)
         check_count("batch", batch)
         network = self._fast_network() if len(pictures) >= MANY else self.model
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(network_of(self.model)):
             parts = [output_in(network(self.preprocess(p))) for p in pictures.split(batch)]
         return torch.cat(parts)
 

@@ -37,6 +37,11 @@ class UsageError(ValueError):
     """What was asked of the command can't be done; the message says why in one sentence."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, without the lines that follow; its kind, if it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
     """The sentence for a name that nothing has: "There is no layer 'conv9'; there are: ...".
 

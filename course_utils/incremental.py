@@ -38,7 +38,7 @@ from course_utils._networks import (
     network_of,
     output_in,
 )
-from course_utils.errors import check_count
+from course_utils.errors import check_count, first_line
 
 MOSTLY = 0.85
 """From this share of a map on, whole maps are cheaper than windows."""
@@ -92,7 +92,7 @@ def _keep(model, x, replacement, places):
             kept = Kept(network, x)
             reason = _difference(model, kept, x, replacement, places)
         except Exception as error:  # whatever the model's own code raises in a graph
-            reason = _first_line(error)
+            reason = first_line(error)
     if reason:
         _warn(reason)
         return None
@@ -136,15 +136,11 @@ def trace(model: nn.Module) -> fx.GraphModule | None:
             network = fx.symbolic_trace(model)
         reason = _obstacle(model, network)
     except Exception as error:  # whatever the model's own code raises on symbolic inputs
-        reason = _first_line(error)
+        reason = first_line(error)
     if reason:
         _warn(reason)
         return None
     return _folded(_without_writing(network))
-
-
-def _first_line(error):
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _warn(reason):

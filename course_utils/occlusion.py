@@ -14,6 +14,7 @@ needed to cover the last pixel; the last is clipped at the border.
 """
 
 import math
+import numbers
 from collections.abc import Callable, Iterator
 
 import torch
@@ -67,9 +68,9 @@ def windows(height: int, width: int, patch: int, stride: int) -> Tensor:
     Bottom and right are the first row and column that are not covered. Raises ValueError for a
     patch that does not fit, and for a stride that would leave pixels out.
     """
-    if stride < 1:
-        raise ValueError(f"stride={stride}: the patch must move by at least 1 pixel.")
-    if not 1 <= patch <= min(height, width):
+    check_count("patch", patch)
+    check_count("stride", stride)
+    if patch > min(height, width):
         raise ValueError(f"patch={patch}: it must fit into the picture of {height} x {width}.")
     if stride > patch:
         raise ValueError(f"stride={stride} is more than patch={patch}: pixels would be left out.")
@@ -96,7 +97,10 @@ def occluded(x: Tensor, replacement: Tensor, places: Tensor) -> Tensor:
 
 
 def logit_drop(target: int) -> Measure:
-    """How far the score of a class falls. The usual measure, and Captum's."""
+    """How far the score of a class falls. The usual measure, and Captum's.
+
+    target: the class index, a whole number; other measures take it so, too
+    """
     return lambda before, after: _of_class(before, target) - _of_class(after, target)
 
 
@@ -113,11 +117,12 @@ def margin_drop(target: int, rival: int | None = None) -> Measure:
     """How far the score falls against that of a rival class; by default the best other one."""
 
     def margin(scores):
+        chosen = _of_class(scores, target)
         if rival is not None:
-            return _of_class(scores, target) - _of_class(scores, rival)
+            return chosen - _of_class(scores, rival)
         others = scores.clone()
         others[:, target] = -torch.inf
-        return _of_class(scores, target) - others.amax(1)
+        return chosen - others.amax(1)
 
     return lambda before, after: margin(before) - margin(after)
 
@@ -140,6 +145,10 @@ def _of_class(scores, target):
     """The scores (N,) of one class, if there is such a class."""
     if scores.dim() != 2:
         raise ValueError(f"Scores have the shape (N, classes), not {tuple(scores.shape)}.")
+    if isinstance(target, bool) or not isinstance(target, numbers.Integral):
+        raise ValueError(
+            f"A target is a class index, not {target!r}: classifier.class_index(name) finds it."
+        )
     if not 0 <= target < scores.shape[1]:
         raise ValueError(
             f"There is no class {target}: there are only classes 0 to {scores.shape[1] - 1}."

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from course_utils.errors import DataError, PictureError, check_name
+from course_utils.errors import DataError, PictureError, check_count, check_name
 from course_utils.manifest import (
     DATA,
     SPLITS,
@@ -180,7 +180,8 @@ def regions(scene: int) -> dict[str, Tensor]:
 
 
 def grown(mask: Tensor, pixels: int) -> Tensor:
-    """A mask (H, W) bool, wider by `pixels` on every side (a square dilation)."""
+    """A mask (H, W) bool, wider by `pixels` on every side (a square dilation); none with 0."""
+    check_count("pixels", pixels, least=0)
     width = 2 * pixels + 1
     wider = torch.nn.functional.max_pool2d(mask[None].float(), width, stride=1, padding=pixels)
     return wider[0] > 0

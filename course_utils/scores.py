@@ -326,8 +326,8 @@ def structural_similarity(one: Tensor, other: Tensor) -> float:
 
 def _scaled(heatmap):
     """The map with its smallest value at 0 and its largest at 1, as an array."""
-    scaled = (heatmap - heatmap.min()) / (heatmap.max() - heatmap.min())
-    return scaled.detach().cpu().double().numpy()
+    heatmap = heatmap.detach().cpu().double()
+    return ((heatmap - heatmap.min()) / (heatmap.max() - heatmap.min())).numpy()
 
 
 # ---------------------------------------------------------------------------- controls

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from course_utils._networks import Ready, feature_maps, looks_inside, outputs_of
+from course_utils.errors import check_count
 
 BATCH = 16
 """Pictures at a time; on a CPU, more don't fit into its cache and are slower."""
@@ -127,10 +128,8 @@ def search(
 
 
 def _check(gallery, k, batch):
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"k={k!r}: the number of pictures per channel is a whole number from 1.")
-    if batch < 1:
-        raise ValueError(f"batch={batch}: at least one picture at a time.")
+    check_count("k", k)
+    check_count("batch", batch)
     if not isinstance(gallery, Sized) or len(gallery) == 0:
         raise ValueError("The gallery has no pictures.")
 
@@ -163,7 +162,7 @@ class _Peaks:
 
     def of(self, indices):
         """Values, rows and columns of the maxima, each (N, C)."""
-        x = self.preprocess(torch.stack([_picture(self.gallery[i]) for i in indices]))
+        x = self.preprocess(_stacked(self.gallery, indices))
         with torch.no_grad(), outputs_of(self.layer) as outputs:
             self.network(x)
         values, rows, columns = channel_peaks(feature_maps(outputs[-1], x, "A search"))
@@ -190,6 +189,19 @@ def channel_peaks(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     values, places = maps.detach().cpu().flatten(2).max(dim=2)
     return values, places // maps.shape[3], places % maps.shape[3]
+
+
+def _stacked(gallery, indices):
+    """Pictures of a gallery as a batch (N, 3, H, W)."""
+    pictures = [_picture(gallery[index]) for index in indices]
+    for index, picture in zip(indices, pictures):
+        if picture.shape != pictures[0].shape:
+            raise ValueError(
+                f"Picture {index} of the gallery has the shape {tuple(picture.shape)}, picture"
+                f" {indices[0]} {tuple(pictures[0].shape)}: bring all to one size first, or pass"
+                " batch=1."
+            )
+    return torch.stack(pictures)
 
 
 def _picture(item):
@@ -265,6 +277,8 @@ def _load(file, marks):
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
             facts = content.metadata()
         changed = [name for name, mark in marks.items() if facts[name] != mark]
+        if "gallery" in changed and "preprocessing" in changed:
+            changed.remove("preprocessing")  # other pictures become another x
         kept = {o: {name: tensors[f"{o}.{name}"] for name in FIELDS} for o in ORDERS}
         state = _State(int(facts["states"]), tensors["medians"], kept, int(facts["done"]))
     except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError):
@@ -290,11 +304,14 @@ def _marks(model, layer, gallery, preprocess, k):
     names = [name for name, module in model.named_modules() if module is layer]
     if not names:
         raise ValueError("The layer is not part of this model.")
-    x = preprocess(_picture(gallery[0])[None])  # a function can't be hashed, what it does can
+    tensors = [*model.named_parameters(), *model.named_buffers()]  # also those that aren't saved
+    # A function can't be hashed, but what it does can: to both ends and the middle of the gallery.
+    few = sorted({0, len(gallery) // 2, len(gallery) - 1})
+    x = [preprocess(_stacked(gallery, [index])) for index in few]
     return {
-        "weights": _digest(repr(model), *model.state_dict().items()),
+        "weights": _digest(repr(model), *tensors),
         "layer": names[0],
-        "preprocessing": _digest(x),
+        "preprocessing": _digest(*x),
         "k": str(k),
         "gallery": _digest(*_contents(gallery)),
     }

@@ -53,6 +53,8 @@ def superpixels(picture: Tensor, count: int, compactness: float = 20.0) -> Tenso
     if picture.dim() != 3:
         raise ValueError(f"A picture has the shape (3, H, W), not {tuple(picture.shape)}.")
     check_count("count", count)
+    if not picture.isfinite().all():
+        raise ValueError("The picture contains NaN (not a number) or infinity.")
     pixels = picture.detach().cpu().double().movedim(0, -1).numpy()
     found = slic(pixels, n_segments=count, compactness=compactness, start_label=0)
     _, numbers = np.unique(found, return_inverse=True)

@@ -35,7 +35,7 @@ def test_the_model_is_left_as_it_was(network):
     model = nn.Sequential(network, nn.Dropout(0.5)).train()
     record(model, {"net": network}, torch.randn(1, 3, 64, 64))
     assert model.training and not network._forward_hooks
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="takes pictures with 3 channels"):
         record(model, {"net": network}, torch.randn(1, 2, 64, 64))
     assert model.training and not network._forward_hooks
     model.eval()

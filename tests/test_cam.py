@@ -1,5 +1,6 @@
 """Class activation maps against Captum, against what can be worked out by hand, planted answers."""
 
+import numpy as np
 import pytest
 import torch
 from captum.attr import LayerGradCam, LayerGradientXActivation
@@ -349,7 +350,7 @@ def test_the_model_is_left_as_it_was_also_after_an_error(gap, x):
     first = grad_cam(model, gap.features.relu6, x, 1)
     assert torch.equal(first, grad_cam(model, gap.features.relu6, x, 1))
     cam(model, model[1], gap.head, x, 1)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="4, 32, 32"):
         grad_cam(model, gap.features.relu6, torch.zeros(1, 4, 32, 32), 1)
     with pytest.raises(ValueError):
         grad_cam(model, gap.head, x, 1)
@@ -450,6 +451,11 @@ def test_several_maps_are_enlarged_one_by_one():
     assert all(torch.equal(large[i], upsample(maps[i], (20, 20))) for i in range(3))
     with pytest.raises(ValueError, match=r"got \(1, 1, 4, 5\)"):
         upsample(maps[None, :1], 20)
+
+
+@pytest.mark.parametrize("values", [torch.rand(4, 5) > 0.5, torch.arange(20).view(4, 5)])
+def test_masks_and_whole_numbers_are_enlarged_as_numbers(values):
+    assert torch.equal(upsample(values, np.int64(20)), upsample(values.float(), 20))
 
 
 # ---------------------------------------------------------------------------- boxes

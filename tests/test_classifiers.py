@@ -130,6 +130,16 @@ def test_saving_twice_gives_the_same_bytes(tmp_path):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
 
 
+def test_scores_are_those_of_eval_mode_whatever_the_mode(small):
+    pictures = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    small.model.add_module("off", nn.Dropout(0.9))
+    small.layers["relu1"].register_forward_hook(lambda _m, _x, output: small.model.off(output))
+    expected = small.scores(pictures)
+    small.model.train()
+    assert torch.equal(small.scores(pictures), expected)
+    assert small.model.training and small.model.off.training
+
+
 def test_the_description_holds_what_training_says(folder):
     save_small_network(folder, "other", seed=7, accuracy={"test": 0.5})
     description = json.loads((folder / "other.json").read_text())

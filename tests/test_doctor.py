@@ -7,9 +7,10 @@ import sys
 import pytest
 import torch
 
-from course_utils import imagenet, pictures
+from course_utils import classifiers, imagenet, pictures
 from course_utils.classroom import doctor
 from course_utils.classroom.command import main
+from course_utils.errors import DataError
 
 
 def test_a_healthy_machine_is_told_so(capsys, monkeypatch):
@@ -90,6 +91,31 @@ def test_damaged_data_is_named_with_the_command_that_restores_it(small_data):
     (pictures.data_folder() / entry.path).write_bytes(b"")
     found = trouble(doctor.data)
     assert entry.path in str(found) and "git" in found.cure
+
+
+def test_all_networks_that_are_broken_are_named(monkeypatch, tmp_path):
+    broken = classifiers.SHIPPED[:2]
+
+    def damaged(name, device):
+        if name in broken:
+            raise DataError(f"{name}.safetensors", "is damaged", "restore it.")
+
+    monkeypatch.setattr(classifiers, "load", damaged)
+    found = trouble(doctor.networks)
+    assert all(f"{name}.safetensors is damaged" in str(found) for name in broken)
+    assert found.cure == "restore it."
+
+
+def test_notebooks_that_are_missing_or_damaged(monkeypatch, tmp_path):
+    assert doctor.notebooks() == "all 14 are there"
+    masters = doctor.NOTEBOOKS
+    monkeypatch.setattr(doctor, "NOTEBOOKS", tmp_path)
+    for path in sorted(masters.glob("*.ipynb"))[1:]:
+        shutil.copy(path, tmp_path)
+    (tmp_path / "05_saliency.ipynb").write_text("{")
+    found = trouble(doctor.notebooks)
+    assert "there is none on the_tank_legend" in str(found) and "05_saliency" in str(found)
+    assert "filters" not in str(found) and found.severe and "notebooks" in found.cure
 
 
 def test_missing_networks(small_data):

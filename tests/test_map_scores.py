@@ -193,6 +193,7 @@ def test_structural_similarity():
     assert scores.structural_similarity(one, 3 * one - 2) == pytest.approx(1)
     assert abs(scores.structural_similarity(one, other)) < 0.1
     assert scores.structural_similarity(one, torch.ones(32, 40)) == 0
+    assert scores.structural_similarity(one > 0.5, (one > 0.5).half()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("score", [scores.rank_correlation, scores.structural_similarity])

@@ -386,6 +386,59 @@ def test_batch_statistics_are_warned_of():
         wrap(model, CLASSES, Preprocess(16))
 
 
+class Standardizing(Twin):
+    """Normalizes by the batch, in code of its own."""
+
+    def first(self, x):
+        maps = super().first(x)
+        return (maps - maps.mean((0, 2, 3), keepdim=True)) / maps.std((0, 2, 3), keepdim=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_batch_statistics_without_a_batch_norm_are_warned_of(dtype):
+    x = pictures(dtype=dtype)
+    model = made(Standardizing, dtype)
+    for _ in range(2):  # each time
+        with pytest.warns(UserWarning, match="depends on the others in its batch"):
+            gradients.saliency(model, x, 1)
+    with pytest.warns(UserWarning, match="depends on the others in its batch"):
+        occluded(model, x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gradients.saliency(model, x[:1], 1)
+        gradients.saliency(made(Twin, dtype), x, 1)
+
+
+UNFIT = {
+    "double precision": (lambda x: x.double(), "x is torch.float64, but .* are torch.float32"),
+    "half precision": (lambda x: x.half(), "x is torch.float16, but .* are torch.float32"),
+    "one channel": (lambda x: x[:, :1], "takes pictures with 3 channels"),
+    "four channels": (lambda x: torch.cat([x, x[:, :1]], 1), "takes pictures with 3 channels"),
+    "other size": (lambda x: x[..., :12], "does it need another size"),
+    "no batch": (lambda x: x[0], "preprocessed picture"),
+}
+"""What a technique may be given by mistake, and what it answers."""
+
+
+STARTS = ("double precision", "half precision", "no batch")
+"""What ascent may begin with all the same."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(k, n) for n in TECHNIQUES for k in UNFIT if not (n.startswith("ascent") and k in STARTS)],
+)
+def test_pictures_that_the_network_can_not_take_get_a_sentence(kind, name):
+    spoil, message = UNFIT[kind]
+    if name == "coalition scores" and kind in ("other size", "no batch"):
+        message = "segments|preprocessed picture"  # they are made for pictures of 16 x 16
+    if name.startswith("ascent"):
+        message = "The start must be x"
+    model = made(Twin, torch.float32)
+    with pytest.raises(ValueError, match=message):
+        TECHNIQUES[name](model, spoil(pictures(dtype=torch.float32)))
+
+
 def test_the_same_picture_gets_the_same_map_wherever_it_stands():
     model = made(Twin)
     x = pictures(3)
@@ -458,6 +511,12 @@ def test_the_rules_hold_for_relu6_in_whatever_way(number):
         (nn.LeakyReLU(), "leaky_relu"), (nn.Hardtanh(), "hardtanh"), (nn.GELU(), "gelu"),
         (nn.Threshold(0.1, 0.0), "threshold"), (lambda x: x.clamp(0, 1), "clamp"),
         (nn.Hardswish(), "hardswish"), (nn.ELU(), "elu"), (nn.PReLU(), "prelu"),
+        (lambda x: torch.where(x > 0, x, torch.zeros_like(x)), "comparisons"),
+        (lambda x: x * (x > 0), "comparisons"), (lambda x: x * x.gt(0).float(), "comparisons"),
+        (lambda x: x.masked_fill(x < 0, 0), "comparisons"),
+        (lambda x: x * (x.sign() + 1) / 2, "comparisons"),
+        (lambda x: torch.max(x, torch.zeros_like(x)), "max"), (lambda x: (x + x.abs()) / 2, "abs"),
+        (lambda x: x.maximum(torch.zeros(())), "maximum"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
@@ -678,7 +737,7 @@ def test_a_network_that_needs_the_usual_order_of_memory_gets_it(make):
 
 def test_an_error_is_raised_in_the_usual_order_and_changes_nothing_for_later():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2))
-    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+    with pytest.raises(ValueError, match="mat1 and mat2"):
         Ready(model)(torch.zeros(1, 3, 5, 5))
     assert fast_layout(model, torch.zeros(1, 3, 3, 3)) == torch.channels_last
 

@@ -244,6 +244,8 @@ def test_grown_masks_stay_inside_the_picture():
     assert wider.dtype == torch.bool and wider.shape == (10, 12)
     assert wider[:3, 3:8].all() and wider[7:, 9:].all() and wider.sum() == 15 + 9
     assert torch.equal(pictures.grown(mask, 0), mask)
+    with pytest.raises(ValueError, match="pixels=-1: a whole number from 0 on"):
+        pictures.grown(mask, -1)
 
 
 def test_two_by_two_of_an_unknown_scene(small_data):

@@ -214,7 +214,7 @@ def test_layers_without_maps_are_refused():
         run(model, gallery_of(5), layer=5)
     with pytest.raises(ValueError, match="did not run"):
         search.search(model, nn.Conv2d(3, 2, 1), gallery_of(5), prepare, progress=False)
-    with pytest.raises(ValueError, match="at least one picture"):
+    with pytest.raises(ValueError, match="batch=0: a whole number from 1 on"):
         run(model, gallery_of(5), batch=0)
 
 
@@ -229,10 +229,10 @@ def test_goes_on_where_it_was_interrupted(tmp_path):
         run(model, SecondTime([gallery], at=70), cache=cache, batch=8)
     counting = Breaking([gallery], at=None)
     assert same(run(model, counting, cache=cache, batch=8), whole)
-    assert counting.asked == 90 - 64 + 1  # one for the preprocessing's mark
+    assert counting.asked == 90 - 64 + 3  # three for the preprocessing's mark
     counting = Breaking([gallery], at=None)
     assert same(run(model, counting, cache=cache, batch=8), whole)
-    assert counting.asked == 1, "nothing was left to do"
+    assert counting.asked == 3, "nothing was left to do"
 
 
 class SecondTime(Breaking):
@@ -296,6 +296,34 @@ def test_one_changed_weight_is_enough(tmp_path):
         model[0].weight[0, 0, 0, 0] += 1e-9
     with pytest.warns(search.StaleCache, match="other weights; searching anew"):
         run(model, gallery, cache=tmp_path / "cache")
+
+
+def test_what_is_not_saved_with_a_network_counts_too(tmp_path):
+    model, gallery = network(), gallery_of(10)
+    model.register_buffer("scale", torch.ones(1), persistent=False)
+    run(model, gallery, cache=tmp_path / "cache")
+    model.scale *= 2
+    with pytest.warns(search.StaleCache, match="other weights; searching anew"):
+        run(model, gallery, cache=tmp_path / "cache")
+
+
+def test_a_preprocessing_that_changes_some_pictures_only_is_another_one(tmp_path):
+    def brighter(batch):
+        return batch.where(batch.mean((1, 2, 3), keepdim=True) < threshold, 1 - batch)
+
+    model, gallery, cache = network(), gallery_of(30), tmp_path / "cache"
+    gallery[15:] /= 2
+    threshold = 1.0
+    search.search(model, model[3], gallery, brighter, cache=cache, progress=False)
+    threshold = 0.4
+    with pytest.warns(search.StaleCache, match="another preprocessing; searching anew"):
+        search.search(model, model[3], gallery, brighter, cache=cache, progress=False)
+
+
+def test_pictures_of_several_sizes_are_named():
+    gallery = [torch.rand(3, 8, 12), torch.rand(3, 8, 12), torch.rand(3, 9, 12)]
+    with pytest.raises(ValueError, match=r"Picture 2 of the gallery has the shape \(3, 9, 12\)"):
+        run(network(), gallery)
 
 
 @pytest.mark.parametrize("content", [b"", b"no cache", b"\xff" * 100])

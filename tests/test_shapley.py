@@ -394,3 +394,5 @@ def test_too_few_samples_and_odd_settings_are_refused():
         shapley.superpixels(torch.rand(3, 8, 8), 2.5)
     with pytest.raises(ValueError, match=r"shape \(3, H, W\)"):
         shapley.superpixels(torch.rand(1, 3, 8, 8), 4)
+    with pytest.raises(ValueError, match="NaN"):
+        shapley.superpixels(torch.full((3, 8, 8), torch.nan), 4)

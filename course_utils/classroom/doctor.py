@@ -9,9 +9,11 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from course_utils.classroom import ROOT, UsageError
+from course_utils.classroom import NOTEBOOKS, ROOT, UsageError, find_notebooks, read_notebook
+from course_utils.errors import first_line
 
 LEAST_DISK, LEAST_MEMORY = 2e9, 3e9
 
@@ -127,7 +129,7 @@ def device() -> str:
         chosen = torch.empty(1, device=chosen_device()).device.type
     except (ValueError, RuntimeError, AssertionError) as error:
         raise Trouble(
-            f"COURSE_DEVICE={os.environ.get('COURSE_DEVICE')} can't be used ({_first(error)})",
+            f"COURSE_DEVICE={os.environ.get('COURSE_DEVICE')} can't be used ({first_line(error)})",
             "Set COURSE_DEVICE to auto or cpu, or unset it",
         ) from None
     available = torch.accelerator.is_available()
@@ -138,10 +140,6 @@ def device() -> str:
     if chosen == present:
         return f"networks compute on {chosen}"
     return f"networks compute on {chosen}; COURSE_DEVICE=auto would take {present}"
-
-
-def _first(error):
-    return str(error).splitlines()[0]
 
 
 def data() -> str:
@@ -161,16 +159,36 @@ def networks() -> str:
     from course_utils import classifiers, decoders, imagenet
     from course_utils.errors import DataError
 
-    try:
-        for name in classifiers.SHIPPED:
-            classifiers.load(name, "cpu")
-        for name in decoders.SHIPPED:
-            decoders.load(name)
-        imagenet.read_weights()  # to load the network takes seconds more
-    except DataError as error:
-        raise Trouble(error.fault, error.cure) from None
-    count = len(classifiers.SHIPPED) + len(decoders.SHIPPED)
-    return f"{count} load; the ImageNet network's weights are as they should be"
+    readers = [partial(classifiers.load, name, "cpu") for name in classifiers.SHIPPED]
+    readers += [partial(decoders.load, name) for name in decoders.SHIPPED]
+    faults, cures = [], []
+    for read in [*readers, imagenet.read_weights]:  # to load that network takes seconds more
+        try:
+            read()
+        except DataError as error:
+            faults.append(error.fault)
+            cures.append(error.cure)
+    if faults:
+        raise Trouble("; ".join(faults), "; ".join(dict.fromkeys(cures)))
+    return f"{len(readers)} load; the ImageNet network's weights are as they should be"
+
+
+def notebooks() -> str:
+    """A notebook for each module of exercises, and all can be read."""
+    from course_utils.exercises import module_names
+
+    there = {path.stem.partition("_")[2]: path for path in NOTEBOOKS.glob("*.ipynb")}
+    faults = [f"there is none on {name}" for name in module_names() if name not in there]
+    for path in there.values():
+        try:
+            read_notebook(path)
+        except UsageError as error:
+            faults.append(str(error).rstrip("."))
+    if faults:
+        is_clone = (ROOT / ".git").exists()
+        cure = "git restore notebooks" if is_clone else "Take notebooks/ from the archive again."
+        raise Trouble("; ".join(faults), cure)
+    return f"all {len(there)} are there"
 
 
 def disk() -> str:
@@ -219,9 +237,8 @@ def kernel() -> str:
             extra_arguments=["--log-level=CRITICAL"],  # the kernel warns of TCP every time
         ).execute()
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         cure = "python -m ipykernel install --sys-prefix"
-        raise Trouble(f"a notebook's kernel does not start ({first})", cure) from None
+        raise Trouble(f"a notebook's kernel does not start ({first_line(error)})", cure) from None
     return f"a notebook's kernel starts and answers in {time.monotonic() - started:.0f} s"
 
 
@@ -250,6 +267,7 @@ CHECKS = {
     "device": device,
     "pictures": data,
     "networks": networks,
+    "notebooks": notebooks,
     "disk": disk,
     "memory": memory,
     "writing": writable,

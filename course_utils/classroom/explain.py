@@ -23,6 +23,7 @@ from course_utils import cam, imagenet, trial
 from course_utils.classifiers import SHIPPED, Classifier, load
 from course_utils.classroom import NOTEBOOKS, ROOT, find_notebooks
 from course_utils.classroom.files import fill, write_whole
+from course_utils.errors import first_line
 from course_utils.photos import open_picture
 
 CONTROLS = ("edges", "saliency, untrained")
@@ -126,8 +127,7 @@ def _maps(network, seen, labels, names, progress):
         try:
             found = trial.heatmaps(network, images, targets, [name])[name]
         except Exception as error:  # whatever a network of one's own may do to a method
-            first = (str(error).splitlines() or [""])[0]
-            reasons.append(f"{_title(name)}. {first or type(error).__name__}")
+            reasons.append(f"{_title(name)}. {first_line(error)}")
             continue
         if found.isfinite().all():
             maps[name] = found

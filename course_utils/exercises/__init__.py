@@ -34,9 +34,13 @@ __all__ = ["Check", "CheckFailed", "Feedback", "all_checks", "check"]
 def all_checks() -> dict[str, dict[str, Check]]:
     """Every exercise of the course: {module name: {exercise name: Check}}."""
     found = {}
-    for module in pkgutil.iter_modules(__path__):
-        if not module.ispkg:
-            contents = vars(importlib.import_module(f"{__name__}.{module.name}"))
-            checks = [value for value in contents.values() if isinstance(value, Check)]
-            found[module.name] = {check.name: check for check in checks}
+    for name in module_names():
+        contents = vars(importlib.import_module(f"{__name__}.{name}"))
+        checks = [value for value in contents.values() if isinstance(value, Check)]
+        found[name] = {check.name: check for check in checks}
     return found
+
+
+def module_names() -> list[str]:
+    """The modules of exercises: each is named after its notebook, whose number is left out."""
+    return [module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg]

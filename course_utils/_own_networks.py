@@ -191,7 +191,8 @@ def _answer(classifier, x):
         return classifier.model(x)
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
         raise ValueError(
-            f"The network can't take pictures {tuple(x.shape)}: {first_line(error)}. {_advice(classifier)}"
+            f"The network can't take pictures {tuple(x.shape)}: {first_line(error)}."
+            f" {_advice(classifier)}"
         ) from error
 
 

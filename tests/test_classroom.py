@@ -128,7 +128,8 @@ def test_the_table_counts_passed_checks(finished):
     table = finished[0].stdout.split("seconds  result")[1]
     assert re.search(r"^checks +3 +1/2 ", table, re.MULTILINE), table
     assert re.search(r"^wrong +3 +0/1 ", table, re.MULTILINE), table
-    assert re.search(r"^works +\d+ +- ", table, re.MULTILINE), table
+    assert re.search(r"^works +3 +- ", table, re.MULTILINE), table
+    assert re.search(r"^parameters +3 ", table, re.MULTILINE), "without the injected cell"
 
 
 def test_executed_notebooks_and_html_are_written(finished):

@@ -384,7 +384,7 @@ def test_some_reasons_in_full(graded):
     assert "another file" in results["link"].problem
     assert "format 4" in results["old format"].problem
     assert results["zipped"].problem.endswith("only work.zip; unpack it")
-    assert results["nothing"].problem == "the folder is empty"
+    assert results["nothing"].problem == "the folder holds no file"
     assert "__MACOSX" not in results
 
 

@@ -311,7 +311,7 @@ def test_every_folder_of_a_learner_is_heard_of(folder):
     assert found["eve"] == ("eve_08_gradient_ascent.ipynb", "")
     assert found["bob"][1].endswith("only 04.ipynb.txt; a browser has added an ending: take it off")
     assert found["cleo"][1].endswith("only work.ZIP; unpack it")
-    assert found["dan"] == ("dan", "the folder is empty")
+    assert found["dan"] == ("dan", "the folder holds no file")
 
 
 def test_places_that_overlap_or_hold_nothing(folder, tmp_path):

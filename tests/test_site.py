@@ -128,9 +128,34 @@ def test_a_site_of_notebooks_that_never_ran_is_refused(tmp_path):
         build_site(tmp_path / "site", executed=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("outputs", "count", "message"),
+    [
+        ([nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])], 2, "code cell 2"),
+        ([], None, "not run to its end"),
+    ],
+)
+def test_a_notebook_that_did_not_come_to_its_end_is_refused(tmp_path, outputs, count, message):
+    output = nbformat.v4.new_output("stream", text="1")
+    cells = [
+        nbformat.v4.new_code_cell("print(1)", outputs=[output], execution_count=1),
+        nbformat.v4.new_code_cell("work()", outputs=outputs, execution_count=count),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "mine.ipynb")
+    with pytest.raises(UsageError, match=f"mine .*{message}"):
+        build_site(tmp_path / "site", executed=tmp_path)
+
+
+def test_a_file_that_is_no_notebook_is_named(tmp_path):
+    (tmp_path / "mine.ipynb").write_text("{")
+    with pytest.raises(UsageError, match="mine.ipynb can't be read as a notebook"):
+        build_site(tmp_path / "site", executed=tmp_path)
+
+
 def test_a_notebook_that_says_nothing_about_itself_is_refused(tmp_path):
     output = nbformat.v4.new_output("stream", text="1")
-    cells = [nbformat.v4.new_markdown_cell("# Mine"), nbformat.v4.new_code_cell(outputs=[output])]
+    code = nbformat.v4.new_code_cell("print(1)", outputs=[output], execution_count=1)
+    cells = [nbformat.v4.new_markdown_cell("# Mine"), code]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "mine.ipynb")
     with pytest.raises(UsageError, match="mine.ipynb lacks a title"):
         build_site(tmp_path / "site", executed=tmp_path)

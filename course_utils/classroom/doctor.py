@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from course_utils.classroom import NOTEBOOKS, ROOT, UsageError, find_notebooks, read_notebook
+from course_utils.classroom import NOTEBOOKS, ROOT, UsageError, read_notebook
 from course_utils.errors import first_line
 
 LEAST_DISK, LEAST_MEMORY = 2e9, 3e9

@@ -217,7 +217,7 @@ def execute(notebook, parameters, out, timeout):
         return Result(notebook.stem, 0, "-", time.monotonic() - start, told)
     failure = find_failure(executed, crash)
     _write_html(executed, target.with_suffix(".html"))
-    cells = len(list(_code_cells(executed)))
+    cells = len({number for number, _ in _code_cells(executed)})  # without injected parameters
     checks = count_checks(executed)
     return Result(notebook.stem, cells, checks, time.monotonic() - start, failure)
 

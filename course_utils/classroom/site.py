@@ -26,6 +26,7 @@ from course_utils.classroom import (
     elsewhere,
     find_notebooks,
     is_claims,
+    read_notebook,
 )
 from course_utils.classroom.curriculum import read_chapter
 from course_utils.classroom.export import readable
@@ -45,16 +46,28 @@ def build_site(out: Path, executed: Path | None = None) -> Path:
               in the repository, which keep the outputs of a complete run
     """
     paths = find_notebooks(folder=executed or NOTEBOOKS)
-    notebooks = {path: nbformat.read(path, as_version=4) for path in paths}
+    notebooks = {path: read_notebook(path) for path in paths}
     for path, notebook in notebooks.items():
-        if not any(cell.get("outputs") for cell in notebook.cells):
-            raise UsageError(f"{path.stem} has no outputs: execute it first, with `course run`.")
+        _refuse_unfinished(path, notebook)
     make_folder(out)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "source")
         write_source(notebooks, source)
         _run_sphinx(source, out)
     return out / "index.html"
+
+
+def _refuse_unfinished(path, notebook):
+    """UsageError for a notebook that is not the result of one complete run."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    cure = "execute it first, with `course run`."
+    if not any(cell.outputs for cell in cells):
+        raise UsageError(f"{path.stem} has no outputs: {cure}")
+    for number, cell in enumerate(cells, 1):
+        if any(output.output_type == "error" for output in cell.outputs):
+            raise UsageError(f"{path.stem} stopped with an error in code cell {number}: {cure}")
+        if cell.get("execution_count") is None:
+            raise UsageError(f"{path.stem} was not run to its end: {cure}")
 
 
 def write_source(notebooks: dict[Path, nbformat.NotebookNode], source: Path) -> None:

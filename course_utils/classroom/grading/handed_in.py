@@ -86,7 +86,7 @@ def _of_learner(folder):
 def _nothing(others):
     """Why a folder can't be graded, by what it holds."""
     if not others:
-        return "the folder is empty"
+        return "the folder holds no file"
     names = ", ".join(printable(path.name) for path in others[:NAMED])
     more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
     told = f"there is no notebook (.ipynb) in the folder, only {names}{more}"

@@ -1,25 +1,18 @@
 """Runs a notebook in a process of its own: another network, another device, others' answers.
 
-`test_notebooks_elsewhere` forks its processes from one that has imported this module, so what takes
-long to import stands here, too. Nothing may be computed here: a device that torch learns of after
-the first gradient gets none.
+`test_notebooks_elsewhere` forks its processes from one that has imported this module, so nothing
+may be computed here (see `preloaded`).
 """
 
 import os
 import sys
 from pathlib import Path
 
-import captum.attr  # noqa: F401
 import odd_answers
+import preloaded  # noqa: F401
 import pretend_device
 import run_notebook
-import skimage.segmentation  # noqa: F401
 
-from course_utils._torchvision import import_torchvision
-from course_utils.exercises import all_checks
-
-import_torchvision()
-all_checks()
 ODD = odd_answers.all_of_them()
 
 

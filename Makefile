@@ -16,9 +16,18 @@ NBVAL := -p tests.nbval_kernels --nbval-lax --nbval-current-env --nbval-cell-tim
   --nbval-kernel-startup-timeout 600
 
 # Numbers must be the same on every processor, so notebooks are compared as on an ordinary one, not
-# with the instructions with which they were run. Older ones (default, SSE41) take half as long
-# again: try them before a release. Every second process of the unit tests has them (conftest.py).
+# with the instructions with which they were run, and every second process of the unit tests plays
+# it, too (conftest.py). Older ones take a quarter longer: try them before a release, with
+# make test OTHER_PROCESSOR="ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41"
 OTHER_PROCESSOR ?= ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
+export OTHER_PROCESSOR
+
+# Hundreds of processes import the same modules, so what Python compiles is kept.
+export PYTHONDONTWRITEBYTECODE :=
+
+# What takes seconds to import. pip would compile all modules, one by one, and few are imported.
+IMPORTED := import ipykernel.kernelapp, nbconvert, papermill; \
+  from course_utils.exercises import all_checks; all_checks()
 
 # What `make check` leaves to `make test`: whole notebooks, browsers, sandboxes, renders, training.
 LONG := audit class_reports classroom devices exercises explain feature_visualization gradebook \
@@ -84,8 +93,10 @@ $(READY): requirements.txt pyproject.toml
 	@echo "Installing the course's packages into $(VENV); the first time this takes minutes."
 	@$(PYTHON) -m venv $(VENV)
 	@quiet=--quiet; [ -t 1 ] && quiet=; \
-	$(BIN)/python -m pip install --disable-pip-version-check $$quiet -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check $$quiet --no-compile \
+	  -r requirements.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet \
 	  --no-deps --no-build-isolation --editable .
 	@cp $(JUPYTER)/jupyter_nbconvert_config.py $(VENV)/etc/jupyter/
+	@$(BIN)/python -c '$(IMPORTED)'
 	@touch $@

@@ -53,8 +53,6 @@ def processes():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([far_from_home.__name__])
     with pytest.MonkeyPatch.context() as patch:
-        # Without these instructions it takes half as long again; the other tests go without.
-        patch.setenv("ATEN_CPU_CAPABILITY", "avx2")
         patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
         multiprocessing.forkserver.ensure_running()
     return context

@@ -5,6 +5,7 @@ wrong without a word. So it is shown a few pictures first, and its answers are l
 """
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_utils._networks import output_in
+from course_utils._random import uniform
 from course_utils.errors import first_line
 
 SHOWN = 2
@@ -36,7 +38,7 @@ def check_preprocess(preprocess) -> None:
         value = getattr(preprocess, name)
         if name == "resize" and value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
             raise ValueError(
                 f"{name}={value!r}: pictures are square here, so give one whole number of pixels."
             )
@@ -179,7 +181,7 @@ def _set_in_place(modules, value):
 def _pictures(classifier):
     """Noise, coarse and fine, bright and dark, as the network takes it: (SHOWN, 3, S, S)."""
     generator = torch.Generator().manual_seed(0)
-    coarse = torch.rand(SHOWN, 3, 4, 4, generator=generator)
+    coarse = uniform(SHOWN, 3, 4, 4, generator=generator)
     pictures = functional.interpolate(coarse, classifier.size, mode="bilinear")
     pictures = pictures * torch.linspace(0.4, 1, SHOWN)[:, None, None, None]
     weights = next(classifier.model.parameters())

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from course_utils._filters import gaussian_blur
 from course_utils._networks import Ready, looks_inside, outputs_of
+from course_utils._random import gaussian
 from course_utils.errors import unknown_name
 
 Target = int | tuple[int, int, int] | None
@@ -217,7 +218,7 @@ def _beginning(model, start, count, size, mean, std, generator):
     like = next(model.parameters(), torch.zeros(()))
     mean, std = (_per_channel(values, like) for values in (mean, std))
     low, high = (0 - mean) / std, (1 - mean) / std
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = size if isinstance(size, (tuple, list)) else (size, size)
     shape = (count, 3, height, width)
     if isinstance(start, Tensor):
         if tuple(start.shape) not in (shape, shape[1:]):
@@ -233,7 +234,7 @@ def _beginning(model, start, count, size, mean, std, generator):
 def _start(name, shape, generator):
     if name == "zeros":
         return torch.zeros(shape)
-    noise = torch.randn(shape, generator=generator)
+    noise = gaussian(*shape, generator=generator)
     if name == "fourier":
         mixed = torch.einsum("cd,dhw->chw", _colour_root(noise), noise)
         noise = _filtered(mixed[None], power=1)[0]

@@ -13,8 +13,6 @@ Maps have the size of the layer's own feature map, one value for each of its cel
 makes them as large as the picture without moving anything.
 """
 
-import numbers
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -210,7 +208,7 @@ def upsample(heatmap: Tensor, size: int | tuple[int, int]) -> Tensor:
     """
     if heatmap.dim() not in (2, 3) or heatmap.numel() == 0:
         raise ValueError(f"A heatmap is (h, w), several are (N, h, w); got {tuple(heatmap.shape)}.")
-    height, width = (size, size) if isinstance(size, numbers.Integral) else size
+    height, width = size if isinstance(size, (tuple, list)) else (size, size)
     heatmap = heatmap if heatmap.is_floating_point() else heatmap.float()
     stack = heatmap.reshape(-1, 1, *heatmap.shape[-2:])
     larger = functional.interpolate(stack, (height, width), mode="bilinear", align_corners=False)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_utils import _network_files, classifiers
+from course_utils._random import gaussian
 from course_utils.errors import unknown_name
 from course_utils.manifest import data_folder
 
@@ -134,7 +135,7 @@ class Generator(nn.Module):
         size: 1 draws them as widely as the training pictures' own; 0 gives their mean `count` times
         """
         generator = torch.Generator().manual_seed(seed)
-        drawn = torch.randn(count, self.settings["dimensions"], generator=generator)
+        drawn = gaussian(count, self.settings["dimensions"], generator=generator)
         return self.centre + size * drawn.to(self.spread) @ self.spread.T
 
 

@@ -23,6 +23,7 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from course_utils._networks import Ready, looks_inside
+from course_utils._random import gaussian, uniform
 from course_utils.ascent import COLOURS, Target, scores_seen_by
 
 
@@ -73,7 +74,7 @@ def ascend_phases(
     with tqdm(total=len(targets) * steps, desc="ascent", disable=not progress) as bar:
         for target in targets:
             generator = torch.Generator().manual_seed(seed)
-            start = 2 * math.pi * torch.rand(magnitudes.shape, generator=generator)
+            start = 2 * math.pi * uniform(*magnitudes.shape, generator=generator)
             phases = start.to(like).requires_grad_()
             optimizer = torch.optim.Adam([phases], lr=step)
             for number in range(steps):
@@ -117,9 +118,9 @@ def _picture(magnitudes, phases, size, contrast):
 
 def _crops(picture, count, smallest, turn, noise, generator):
     """Random squares of a picture, turned, enlarged to its size, with noise: (count, 3, S, S)."""
-    side = smallest + (1 - smallest) * torch.rand(count, generator=generator)
-    angle = math.radians(turn) * (2 * torch.rand(count, generator=generator) - 1)
-    centre = (2 * torch.rand(count, 2, generator=generator) - 1) * (1 - side)[:, None]
+    side = smallest + (1 - smallest) * uniform(count, generator=generator)
+    angle = math.radians(turn) * (2 * uniform(count, generator=generator) - 1)
+    centre = (2 * uniform(count, 2, generator=generator) - 1) * (1 - side)[:, None]
     cosine, sine = side * angle.cos(), side * angle.sin()
     rows = torch.stack([cosine, -sine, centre[:, 0], sine, cosine, centre[:, 1]], dim=1)
     places = functional.affine_grid(
@@ -128,4 +129,4 @@ def _crops(picture, count, smallest, turn, noise, generator):
     seen = functional.grid_sample(
         picture.expand(count, -1, -1, -1), places, padding_mode="reflection", align_corners=False
     )
-    return seen + noise * torch.randn(seen.shape, generator=generator).to(seen)
+    return seen + noise * gaussian(*seen.shape, generator=generator).to(seen)

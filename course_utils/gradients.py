@@ -34,6 +34,7 @@ from course_utils._networks import (
     outputs_of,
     whole_targets,
 )
+from course_utils._random import gaussian, uniform
 from course_utils.errors import check_count
 
 BATCH = 8
@@ -168,7 +169,7 @@ def smoothgrad(
 
 def _noises(count, x, generator):
     """Gaussian noise (count, 3, H, W), sample after sample, so that `batch` doesn't matter."""
-    return torch.stack([torch.randn(x.shape[1:], generator=generator) for _ in range(count)]).to(x)
+    return torch.stack([gaussian(*x.shape[1:], generator=generator) for _ in range(count)]).to(x)
 
 
 # ---------------------------------------------------------------------------- along a path
@@ -278,7 +279,7 @@ def _stratified(count, samples, seed):
     generator = torch.Generator().manual_seed(seed)
     rounds = -(-samples // count)
     which = torch.cat([torch.randperm(count, generator=generator) for _ in range(rounds)])
-    places = (torch.arange(samples) + torch.rand(samples, generator=generator)) / samples
+    places = (torch.arange(samples) + uniform(samples, generator=generator)) / samples
     return which[:samples], places[torch.randperm(samples, generator=generator)]
 
 
@@ -422,11 +423,15 @@ class _SharedConvolution(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
     def _is_entrance(self, args, kwargs):
-        """Whether this is a plain convolution of what entered, not yet written into."""
+        """Whether this is a plain convolution of what entered, not yet written into.
+
+        Its weights must not depend on x, as those of dynamic convolutions do.
+        """
         if self.points is None or args[0] is not self.points:
             return False
         plain = len(args) == 7 and not kwargs and not isinstance(args[4], str)
-        return plain and self.points._version == self.version
+        fixed = not any(isinstance(arg, Tensor) and arg.requires_grad for arg in args[1:])
+        return plain and fixed and self.points._version == self.version
 
 
 class _SummedConvolution(torch.autograd.Function):

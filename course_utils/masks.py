@@ -15,6 +15,7 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from course_utils._networks import Ready, check_pair, class_indices, looks_inside
+from course_utils._random import uniform
 from course_utils.errors import check_count
 
 BATCH = 8
@@ -49,7 +50,7 @@ def random_masks(
     size = ((cells + 1) * high, (cells + 1) * wide)
     masks = []
     for _ in range(count):  # one after the other, so that it doesn't matter how many at a time
-        grid = (torch.rand(1, 1, cells, cells, generator=generator) < share).float()
+        grid = (uniform(1, 1, cells, cells, generator=generator) < share).float()
         top = int(torch.randint(high, (1,), generator=generator))
         left = int(torch.randint(wide, (1,), generator=generator))
         large = functional.interpolate(grid, size=size, mode="bilinear", align_corners=False)

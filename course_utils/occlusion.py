@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 
 from course_utils._filters import gaussian_blur
 from course_utils._networks import Ready, evaluating, looks_inside, network_of
+from course_utils._random import uniform
 from course_utils.errors import check_count, unknown_name
 
 Measure = Callable[[Tensor, Tensor], Tensor]
@@ -51,7 +52,7 @@ def fill(
         return torch.zeros_like(picture)
     if kind == "noise":
         generator = torch.Generator().manual_seed(seed)
-        return torch.rand(picture.shape, generator=generator).to(picture)
+        return uniform(*picture.shape, generator=generator).to(picture)
     if kind == "blur":
         if not 0 < sigma < math.inf:
             raise ValueError(f"sigma={sigma!r}: a blur has a width above 0, in pixels.")
@@ -149,7 +150,7 @@ def _of_class(scores, target):
         raise ValueError(
             f"A target is a class index, not {target!r}: classifier.class_index(name) finds it."
         )
-    if not 0 <= target < scores.shape[1]:
+    if not 0 <= int(target) < scores.shape[1]:
         raise ValueError(
             f"There is no class {target}: there are only classes 0 to {scores.shape[1] - 1}."
         )

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from course_utils import boxes, pictures
 from course_utils._forgetting import forget
 from course_utils._networks import Ready, class_indices, looks_inside, network_of
+from course_utils._random import uniform
 from course_utils.classifiers import Classifier
 from course_utils.errors import check_count, unknown_name
 
@@ -335,7 +336,8 @@ def _scaled(heatmap):
 
 def random_map(height: int, width: int, seed: int = 0) -> Tensor:
     """Independent uniform noise (H, W)."""
-    return torch.rand(height, width, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return uniform(height, width, generator=generator)
 
 
 def centre_map(height: int, width: int) -> Tensor:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from course_utils._networks import Ready, check_pair, class_indices, looks_inside
+from course_utils._random import uniform
 from course_utils.errors import check_count
 
 Game = Callable[[Tensor], Tensor]
@@ -319,7 +320,7 @@ def lime(
 def _by_coins(players, samples, width, seed):
     generator = torch.Generator().manual_seed(seed)
     for part in _parts(samples, AT_ONCE):
-        coalitions = torch.rand(len(part), players, generator=generator) < 0.5
+        coalitions = uniform(len(part), players, generator=generator) < 0.5
         yield coalitions, lime_weights(coalitions, width)
 
 

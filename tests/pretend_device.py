@@ -7,6 +7,7 @@ It can't show what differs on a real one: rounding, speed, operations that are n
 It uses torch's private way to write a device in Python, which older versions lack: AVAILABLE.
 """
 
+import functools
 import threading
 from functools import partial
 
@@ -102,7 +103,7 @@ class PretendTensor(torch.Tensor):
 
 
 def _is_ours(value):
-    return isinstance(value, torch.Tensor) and value.device.type == "pretend"
+    return isinstance(value, torch.Tensor) and not value.is_cpu
 
 
 def _on_cpu(value):
@@ -111,49 +112,52 @@ def _on_cpu(value):
 
 def _compute(operator, *args, **options):
     """Runs an operator on the CPU, after the checks that a GPU would make."""
-    leaves = [*_leaves(args), *_leaves(options.values())]
-    _refuse_a_mixture(operator, leaves)
-    name = operator.overloadpacket.__name__
-    if name == "_copy_from":
-        _on_cpu(args[1]).copy_(_on_cpu(args[0]))
-        return args[1]
-    if name == "view":  # what we hold may have other strides than torch thinks
-        return PretendTensor(_on_cpu(args[0]).reshape(args[1]))
-    if options.get("device") is not None:
-        options["device"] = torch.device("cpu")
-    changed = {id(_on_cpu(leaf)): leaf for leaf in leaves if _is_ours(leaf)}
+    name = _name(operator)
+    may_mix = name in MAY_MIX
+    given = {}  # {id of what a tensor holds: the tensor}
+
+    def held(value):
+        """What a value holds on the CPU, or everything in a tuple or list does."""
+        if isinstance(value, torch.Tensor):
+            if not value.is_cpu:
+                inside = _held[value.untyped_storage()._cdata][0]
+                given[id(inside)] = value
+                return inside
+            if not may_mix and value.dim():
+                raise RuntimeError(f"{operator}: tensors of the CPU and of another device")
+        elif type(value) in (tuple, list):
+            return type(value)([held(one) for one in value])
+        elif type(value) is torch.Generator and value.device.type == "cpu":
+            raise RuntimeError(f"{operator}: a generator of the CPU on another device")
+        return value
 
     def ours(value):
-        if not isinstance(value, torch.Tensor):
-            return value
-        same = changed.get(id(value))
-        return same if same is not None and same.shape == value.shape else PretendTensor(value)
+        """A value of the device, or a tuple or list of them; what was given stays itself."""
+        if isinstance(value, torch.Tensor):
+            same = given.get(id(value))
+            return same if same is not None and same.shape == value.shape else PretendTensor(value)
+        return type(value)([ours(one) for one in value]) if type(value) in (tuple, list) else value
 
-    held = {name: _each(_on_cpu, value) for name, value in options.items()}
-    return _each(ours, operator(*_each(_on_cpu, args), **held))
-
-
-def _leaves(values):
-    """What tuples and lists hold, also inside of each other; torch's own way takes far longer."""
-    for value in values:
-        if isinstance(value, (tuple, list)):
-            yield from _leaves(value)
-        else:
-            yield value
-
-
-def _each(change, value):
-    """`change` of a value, or of everything in a tuple or list."""
-    if isinstance(value, (tuple, list)):
-        return type(value)([_each(change, one) for one in value])
-    return change(value)
+    inside = [held(value) for value in args]
+    options = {name: held(value) for name, value in options.items()}
+    if name == "_copy_from":
+        _on_cpu(args[1]).copy_(inside[0])
+        return args[1]
+    if name == "view":  # what we hold may have other strides than torch thinks
+        return PretendTensor(inside[0].reshape(args[1]))
+    if options.get("device") is not None:
+        options["device"] = torch.device("cpu")
+    if "convolution" in name:  # the order of memory in which a CPU is fastest
+        inside = [_channels_last(value) for value in inside]
+    return ours(operator(*inside, **options))
 
 
-def _refuse_a_mixture(operator, leaves):
-    may_mix = operator.overloadpacket.__name__ in MAY_MIX
-    for leaf in leaves:
-        if isinstance(leaf, torch.Generator) and leaf.device.type == "cpu":
-            raise RuntimeError(f"{operator}: a generator of the CPU on another device")
-        foreign = isinstance(leaf, torch.Tensor) and not _is_ours(leaf)
-        if foreign and leaf.dim() and not may_mix:
-            raise RuntimeError(f"{operator}: tensors of the CPU and of another device")
+def _channels_last(value):
+    if isinstance(value, torch.Tensor) and value.dim() == 4:
+        return value.contiguous(memory_format=torch.channels_last)
+    return value
+
+
+@functools.cache
+def _name(operator):
+    return operator.overloadpacket.__name__

@@ -259,6 +259,47 @@ def test_autocast_around_it(name, truth):
 
 
 @pytest.mark.parametrize("name", TECHNIQUES)
+def test_the_default_precision_changes_nothing(name, truth):
+    before = torch.get_default_dtype()
+    model, x = made(Twin), pictures()
+    torch.set_default_dtype(torch.float64)
+    try:
+        ours = TECHNIQUES[name](model, x)
+    finally:
+        torch.set_default_dtype(before)
+    assert_same(ours, truth[name])
+
+
+class WithWeightsOfItsOwn(Twin):
+    """A dynamic convolution: its weights are made from the picture."""
+
+    def first(self, x):
+        weights = self.conv1.weight * (1 + x.mean())
+        return self.relu(functional.conv2d(x, weights, self.conv1.bias, padding=1))
+
+
+@pytest.mark.parametrize("name", ["SmoothGrad", "integrated gradients"])
+def test_weights_that_depend_on_the_picture_have_gradients_too(name):
+    model = made(WithWeightsOfItsOwn)
+    x = pictures(1)
+    ours = TECHNIQUES[name](model, x)
+    hidden = Hidden(model)  # where no convolution of x is seen
+    assert_same(ours, TECHNIQUES[name](hidden, x), 1e-9)
+    assert (ours - TECHNIQUES[name](made(Twin), x)).abs().max() > 1e-3 * ours.abs().max()
+
+
+class Hidden(nn.Module):
+    """The same network behind a step that changes nothing."""
+
+    def __init__(self, inside):
+        super().__init__()
+        self.inside = inside
+
+    def forward(self, x):
+        return self.inside(x * 1.0)
+
+
+@pytest.mark.parametrize("name", TECHNIQUES)
 def test_what_torch_puts_around_a_network(name, truth):
     for around in (nn.DataParallel, lambda model: torch.compile(model, backend="eager")):
         assert_same(TECHNIQUES[name](around(made(Twin)), pictures()), truth[name])

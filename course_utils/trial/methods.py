@@ -22,6 +22,7 @@ from course_utils import (
 )
 from course_utils._forgetting import forget
 from course_utils._networks import feature_maps
+from course_utils._random import uniform
 from course_utils.architectures import named_layers
 from course_utils.classifiers import Classifier
 from course_utils.errors import check_name
@@ -294,7 +295,8 @@ def _lime_values(game, players, seed):
 
 
 def _random_values(_game, players, seed):
-    return torch.rand(players, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return uniform(players, generator=generator)
 
 
 def _rise(q):

@@ -267,7 +267,7 @@ def test_the_default_precision_changes_nothing(name, truth):
         ours = TECHNIQUES[name](model, x)
     finally:
         torch.set_default_dtype(before)
-    assert_same(ours, truth[name])
+    assert_same(ours, truth[name], 1e-7)  # the table makes a tensor of a number
 
 
 class WithWeightsOfItsOwn(Twin):

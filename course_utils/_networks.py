@@ -322,29 +322,34 @@ class Ready:
         return True
 
     def _warn_of_others_in_the_batch(self, x):
-        """Warns if what the network says of the first picture depends on the second.
+        """Warns if what the network says of the first picture depends on the second, or on chance.
 
-        Code that normalizes by its batch, without a module for it, does that.
+        Code that normalizes by its batch, or adds noise, without a module for it, does that.
         """
         self._is_asked_about_batches = True
         if self.model in _ONE_BY_ONE or self._is_watched():
             return
         if _norm_without_statistics(self.model) is not None:
             return  # a warning has told
-        two = x[:2].detach()
+        one, two = x[:1].detach(), x[:2].detach()
         try:
             with torch.no_grad():
-                alone, both = (self._run(x, torch.contiguous_format, None) for x in (two[:1], two))
-        except RuntimeError:
-            return  # a number of pictures that it doesn't take; what it was given will tell
-        if alone.shape[1:] == both.shape[1:] and not _differ(alone, both[:1]):
+                alone, again, both = (
+                    self._run(few, torch.contiguous_format, None) for few in (one, one, two)
+                )
+        except Exception:  # a number of pictures that it doesn't take; with its own it may run
+            return
+        if _differ(alone, again):
+            what = "changes from run to run, and so do maps: it seems to draw random numbers."
+        elif alone.shape[1:] != both.shape[1:] or _differ(alone, both[:1]):
+            what = (
+                "depends on the others in its batch, and so do maps: it seems to normalize by the"
+                " batch. Pass batch=1 and one picture at a time."
+            )
+        else:
             _ONE_BY_ONE.add(self.model)
             return
-        warnings.warn(
-            "What this network says about a picture depends on the others in its batch, and so do"
-            " maps: it seems to normalize by the batch. Pass batch=1 and one picture at a time.",
-            stacklevel=3,
-        )
+        warnings.warn(f"What this network says about a picture {what}", stacklevel=3)
 
     def _is_watched(self):
         """Whether somebody's hooks would be called for a picture that nobody passed."""

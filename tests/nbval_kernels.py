@@ -3,6 +3,7 @@
 Each kernel is a fork of a process that has imported what every notebook imports, and done no more.
 """
 
+import functools
 import multiprocessing.forkserver
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import nbval.kernel
+import pytest
 from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning import local_provisioner
 
@@ -53,12 +55,15 @@ class ForkedKernel:
         self.send_signal(signal.SIGKILL)
 
 
+@functools.cache
 def _context():
-    """Where processes are forked from one that has imported a lot; it begins at the first call."""
+    """Where processes are forked from one that has imported a lot."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["ipykernel.kernelapp", "tests.preloaded"])
-    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as a kernel sets it
-    multiprocessing.forkserver.ensure_running()
+    with pytest.MonkeyPatch.context() as patch:
+        # As a kernel sets it before anything is imported.
+        patch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+        multiprocessing.forkserver.ensure_running()
     return context
 
 

@@ -450,6 +450,31 @@ def test_batch_statistics_without_a_batch_norm_are_warned_of(dtype):
         gradients.saliency(made(Twin, dtype), x, 1)
 
 
+class Noisy(Twin):
+    """Adds noise, also in eval mode."""
+
+    def first(self, x):
+        return super().first(x) + torch.randn_like(x[:, :1])
+
+
+def test_chance_in_a_network_is_told():
+    with pytest.warns(UserWarning, match="changes from run to run.*random numbers"):
+        gradients.saliency(made(Noisy), pictures(), 1)
+
+
+class OfTwo(Twin):
+    """Takes two pictures and no other number."""
+
+    def enter(self, x):
+        assert len(x) == 2
+        return super().enter(x)
+
+
+def test_a_network_for_a_fixed_number_of_pictures_is_not_asked_for_others():
+    ours = gradients.saliency(made(OfTwo), pictures(), 1)
+    assert_same(ours, gradients.saliency(made(Twin), pictures(), 1))
+
+
 UNFIT = {
     "double precision": (lambda x: x.double(), "x is torch.float64, but .* are torch.float32"),
     "half precision": (lambda x: x.half(), "x is torch.float16, but .* are torch.float32"),

@@ -8,6 +8,7 @@ the same way back. So no code of the course has to know where the network comput
 import contextlib
 import functools
 import os
+import weakref
 from collections.abc import Callable, Iterator
 
 import torch
@@ -91,7 +92,15 @@ def seeded(seed: int) -> Iterator[None]:
 def is_hooked(module: nn.Module) -> bool:
     """Whether a module has forward hooks besides those of `move`, which change no values."""
     hooks = {*module._forward_hooks.values(), *module._forward_pre_hooks.values()}
-    return not hooks <= {_fetch, _answer}
+    return any(hook not in (_fetch, _answer) and hook not in _OVERLOOKED for hook in hooks)
+
+
+_OVERLOOKED: weakref.WeakSet[Callable] = weakref.WeakSet()
+
+
+def overlook(hook: Callable) -> None:
+    """Lets a hook of a technique count for none in `is_hooked`."""
+    _OVERLOOKED.add(hook)
 
 
 def _first_device(values):

@@ -14,12 +14,13 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._pytree import tree_map
 
-from course_utils._devices import computed_there, is_hooked
+from course_utils._devices import computed_there, is_hooked, overlook
 from course_utils.errors import first_line, unknown_name
 
 # ---------------------------------------------------------------------------- what is given
@@ -44,7 +45,8 @@ def looks_inside(function: Callable) -> Callable:
         model = given.arguments[first]
         network = network_of(model)
         given.arguments[first] = network
-        _refuse_single(given.arguments.get("x"))
+        if "x" in given.arguments:
+            _check_pictures(given.arguments["x"])
         for name in ("layer", "layers"):
             if given.arguments.get(name) is not None:
                 given.arguments[name] = _as_layers(model, given.arguments[name])
@@ -69,13 +71,24 @@ def looks_inside(function: Callable) -> Callable:
     return wrapper
 
 
-def _refuse_single(x):
-    """Layers take a picture without a batch, too, and then mean other axes."""
-    if isinstance(x, Tensor) and x.dim() == 3:
+def _check_pictures(x):
+    """Raises ValueError for an x that is no batch of floats.
+
+    Layers take a picture without a batch, too, and then mean other axes.
+    """
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        what = f"{tuple(x.shape)}, {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"x must be preprocessed pictures (N, 3, H, W), floats; got {what}.")
+    if x.dim() == 3:
         raise ValueError(
             f"x must be preprocessed pictures (N, 3, H, W), not {tuple(x.shape)}: pass x[None] for"
             " one preprocessed picture."
         )
+
+
+def _is_classifier(model):
+    """Whether this is a `Classifier`, and no network with attributes of these names."""
+    return hasattr(model, "class_index") and not isinstance(model, nn.Module)
 
 
 @contextmanager
@@ -115,7 +128,7 @@ def network_of(model) -> nn.Module:
 
     Raises ValueError for what can't be looked into.
     """
-    if hasattr(model, "class_index") and isinstance(getattr(model, "model", None), nn.Module):
+    if _is_classifier(model) and isinstance(getattr(model, "model", None), nn.Module):
         return network_of(model.model)
     if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         return network_of(model.module)
@@ -138,7 +151,7 @@ def _as_layers(model, given):
         return {name: _as_layers(model, layer) for name, layer in given.items()}
     if not isinstance(given, str):
         return given
-    if hasattr(model, "class_index"):
+    if _is_classifier(model):
         return model.layer(given)
     layers = dict(network_of(model).named_modules())
     if given not in layers:
@@ -152,7 +165,7 @@ def _as_indices(model, given):
         return type(given)(_as_indices(model, one) for one in given)
     if not isinstance(given, str):
         return given
-    if hasattr(model, "class_index"):
+    if _is_classifier(model):
         return model.class_index(given)
     raise ValueError(
         f"A network doesn't know that {given!r} is one of its classes: pass the classifier instead"
@@ -161,11 +174,17 @@ def _as_indices(model, given):
 
 
 def _usable(values):
-    """Arguments whose tensors can take part in gradients, wherever they were made."""
-    return tree_map(
-        lambda leaf: leaf.clone() if isinstance(leaf, Tensor) and leaf.is_inference() else leaf,
-        values,
-    )
+    """Arguments whose tensors can take part in gradients, wherever they were made.
+
+    numpy's whole numbers become Python's, which torch wants.
+    """
+
+    def usable(leaf):
+        if isinstance(leaf, Tensor) and leaf.is_inference():
+            return leaf.clone()
+        return int(leaf) if isinstance(leaf, np.integer) else leaf
+
+    return tree_map(usable, values)
 
 
 @contextmanager
@@ -257,6 +276,12 @@ _TWO_LAYOUTS: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 _ONE_BY_ONE: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 """Networks that were seen to say the same of a picture whichever others are in its batch."""
 
+MOST_ASKED = 8
+"""Pictures among which one is asked for, to see whether the others matter."""
+
+_UNHEARD: list[bool] = []
+"""Holds something while a network only runs to be compared with itself."""
+
 _CAUGHT: list[list[Tensor]] = []
 """The lists of `outputs_of` that are being filled."""
 
@@ -301,8 +326,8 @@ class Ready:
         """
         try:
             return self._run(x, torch.contiguous_format, entering)
-        except RuntimeError as error:
-            if type(error) is not RuntimeError:  # no memory, or an error of somebody's own
+        except (RuntimeError, AssertionError) as error:
+            if type(error) not in (RuntimeError, AssertionError):  # no memory, or one of their own
                 raise
             raise ValueError(_why_not(self.model, x, error)) from error
 
@@ -313,7 +338,7 @@ class Ready:
         """
         if self.model in _TWO_LAYOUTS or self._is_watched():
             return True
-        with torch.no_grad():
+        with torch.no_grad(), _unheard():
             orders = (torch.contiguous_format, torch.channels_last)
             usual, other = (self._run(x[:1].detach(), order, None) for order in orders)
         if _differ(usual, other):
@@ -322,7 +347,7 @@ class Ready:
         return True
 
     def _warn_of_others_in_the_batch(self, x):
-        """Warns if what the network says of the first picture depends on the second, or on chance.
+        """Warns if what the network says of the first picture depends on others, or on chance.
 
         Code that normalizes by its batch, or adds noise, without a module for it, does that.
         """
@@ -331,23 +356,24 @@ class Ready:
             return
         if _norm_without_statistics(self.model) is not None:
             return  # a warning has told
-        one, two = x[:1].detach(), x[:2].detach()
+        one, few = x[:1].detach(), x[:MOST_ASKED].detach()
         try:
-            with torch.no_grad():
-                alone, again, both = (
-                    self._run(few, torch.contiguous_format, None) for few in (one, one, two)
+            with torch.no_grad(), _unheard():
+                alone, again, among = (
+                    self._run(part, torch.contiguous_format, None) for part in (one, one, few)
                 )
         except Exception:  # a number of pictures that it doesn't take; with its own it may run
             return
         if _differ(alone, again):
             what = "changes from run to run, and so do maps: it seems to draw random numbers."
-        elif alone.shape[1:] != both.shape[1:] or _differ(alone, both[:1]):
+        elif alone.shape[1:] != among.shape[1:] or _differ(alone, among[:1]):
             what = (
                 "depends on the others in its batch, and so do maps: it seems to normalize by the"
                 " batch. Pass batch=1 and one picture at a time."
             )
         else:
-            _ONE_BY_ONE.add(self.model)
+            if not torch.equal(one.expand_as(few), few):  # equal ones would tell nothing
+                _ONE_BY_ONE.add(self.model)
             return
         warnings.warn(f"What this network says about a picture {what}", stacklevel=3)
 
@@ -361,6 +387,11 @@ class Ready:
         if scores.dim() != 2:
             raise ValueError(
                 f"The model must return scores (N, classes), not {tuple(scores.shape)}."
+            )
+        if len(scores) != len(x):
+            raise ValueError(
+                f"The model returns {len(scores)} rows of scores for {len(x)} pictures: pass a"
+                " network that returns one for each."
             )
         return scores
 
@@ -377,8 +408,25 @@ class Ready:
 
 
 def _differ(usual, other):
-    """Whether outputs differ by more than rounding; what is NaN or infinite is no output."""
-    return usual.isfinite().all() and (usual - other).abs().max() > 1e-3 * usual.abs().max()
+    """Whether outputs differ by more than rounding.
+
+    Classes may be masked by minus infinity: the finite scores count, and which ones these are.
+    """
+    finite = usual.isfinite()
+    if not torch.equal(finite, other.isfinite()):
+        return True
+    usual, other = usual[finite], other[finite]
+    return bool(usual.numel() and (usual - other).abs().max() > 1e-3 * usual.abs().max())
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """While it lasts, `outputs_of` takes no notice of what runs, and changes nothing."""
+    _UNHEARD.append(True)
+    try:
+        yield
+    finally:
+        _UNHEARD.pop()
 
 
 def _why_not(model, x, error):
@@ -458,10 +506,10 @@ def check_pair(x: Tensor, baseline: Tensor) -> None:
     """Raises ValueError unless both are one preprocessed picture, (1, 3, H, W), of one size."""
     if x.dim() != 4 or len(x) != 1:
         raise ValueError(f"x must be one preprocessed picture (1, 3, H, W), not {tuple(x.shape)}.")
-    if baseline.shape != x.shape:
+    if baseline.shape != x.shape or baseline.dtype != x.dtype:
         raise ValueError(
-            f"The baseline must have the shape of x, {tuple(x.shape)}, not"
-            f" {tuple(baseline.shape)}: preprocess it as x was."
+            f"The baseline must have the shape and precision of x, {tuple(x.shape)}, {x.dtype}, not"
+            f" {tuple(baseline.shape)}, {baseline.dtype}: preprocess it as x was."
         )
 
 
@@ -528,6 +576,8 @@ def outputs_of(
     called = f"The layer {name!r}" if name else "The layer"
 
     def hook(_module, _inputs, output):
+        if _UNHEARD:
+            return None
         if not isinstance(output, Tensor):
             raise ValueError(
                 f"{called} returns a {type(output).__name__}, not a tensor: choose a layer inside"
@@ -540,6 +590,7 @@ def outputs_of(
         raise ValueError(
             f"{called} must be an nn.Module or the name of one, not a {type(layer).__name__}."
         )
+    overlook(hook)
     handle = layer.register_forward_hook(hook)
     _CAUGHT.append(outputs)
     try:
@@ -557,6 +608,11 @@ def feature_maps(output: Tensor, x: Tensor, what: str) -> Tensor:
     what: who needs them, such as "Grad-CAM". Raises ValueError for other shapes, and for maps
     (N, h, w, C) with their channels last, as transformers have them.
     """
+    if len(output) != len(x):
+        raise ValueError(
+            f"The layer returns {len(output)} maps for {len(x)} pictures. {what} needs one of each:"
+            " choose a layer behind the one that joins them."
+        )
     if output.dim() != 4 or output.shape[2] * output.shape[3] == 0:
         raise ValueError(
             f"The layer's output has the shape {tuple(output.shape)}. {what} needs feature maps"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils._networks import Ready, feature_maps, looks_inside, outputs_of
+from course_utils._random import gaussian
 from course_utils.boxes import Box
 from course_utils.incremental import POINTWISE_MODULES
 
@@ -63,6 +64,10 @@ POINTWISE = (
 )  # fmt: skip
 """Layers that change each value by itself, in eval mode."""
 
+SLIDING = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d)
+SLIDING_WAYS = {kind.forward for kind in SLIDING}
+"""How these compute; classes derived from them may do it in ways of their own."""
+
 PADS = (
     nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d,
 )  # fmt: skip
@@ -83,11 +88,11 @@ def receptive_fields(layers: Mapping[str, nn.Module]) -> dict[str, ReceptiveFiel
     size, stride, start = 1, 1, 0
     fields = {}
     for name, layer in layers.items():
-        if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d)):
+        if isinstance(layer, SLIDING) and type(layer).forward in SLIDING_WAYS:
             kernel, step, padding = _geometry(name, layer)
             size, start = size + (kernel - 1) * stride, start - padding * stride
             stride *= step
-        elif isinstance(layer, PADS):
+        elif isinstance(layer, PADS) and type(layer) in PADS:
             start -= _padding(name, layer) * stride
         elif type(layer) not in POINTWISE:
             break
@@ -143,7 +148,12 @@ def box_by_gradient(model: nn.Module, layer: nn.Module, row: int, column: int, x
                 f"The layer's maps have {height} x {width} units; there is none at"
                 f" ({row}, {column})."
             )
-        (gradient,) = torch.autograd.grad(maps[:, :, row, column].sum(), x, allow_unused=True)
+        # With weights, so that channels that mirror each other don't cancel.
+        weights = gaussian(maps.shape[1], generator=torch.Generator().manual_seed(0)).to(maps)
+        unit = (maps[:, :, row, column] * weights).sum()
+        if not unit.requires_grad:
+            raise ValueError("No gradient reaches this layer: something on the way cuts it off.")
+        (gradient,) = torch.autograd.grad(unit, x, allow_unused=True)
     seen = torch.zeros(x.shape[2:]) if gradient is None else gradient.abs().amax((0, 1))
     rows = seen.any(1).nonzero()[:, 0]
     columns = seen.any(0).nonzero()[:, 0]

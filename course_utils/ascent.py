@@ -144,11 +144,16 @@ def scores_seen_by(
     """`target_scores` for a network that is made ready once for many steps."""
     targets = _checked_targets(targets)
     if layer is None:
-        rows = network(x)
-        return torch.stack([_read_score(row, target) for row, target in zip(rows, targets)])
-    with outputs_of(layer) as outputs:
-        network(x)
-    return torch.stack([_read_unit(row, target) for row, target in zip(outputs[-1], targets)])
+        rows, read = network(x), _read_score
+    else:
+        with outputs_of(layer) as outputs:
+            network(x)
+        rows, read = outputs[-1], _read_unit
+    if len(rows) != len(targets):
+        raise ValueError(
+            f"{len(rows)} outputs came for {len(targets)} pictures: there must be one for each."
+        )
+    return torch.stack([read(row, target) for row, target in zip(rows, targets)])
 
 
 # ---------------------------------------------------------------------------- one step

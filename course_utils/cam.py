@@ -194,6 +194,8 @@ def _activation_and_gradient(model, layer, x, target):
     if not used:
         raise ValueError("The scores don't depend on this layer, so it has no Grad-CAM.")
     gradient, activation = used[-1]
+    if gradient.isnan().any():
+        raise ValueError("The gradient is NaN (not a number): look at x and at the model.")
     return activation.detach(), gradient
 
 

@@ -276,7 +276,7 @@ def _pooled(pool, maps):
 
 def _reversible_layers(network, layer):
     """(name, layer) of every layer up to and including `layer`, which must all be reversible."""
-    if not isinstance(network, nn.Sequential):
+    if not isinstance(network, nn.Module) or type(network).forward is not nn.Sequential.forward:
         raise ValueError(
             f"A deconvnet needs a sequence of layers, nn.Sequential, not {type(network).__name__}:"
             " pass the part that is one, such as model.features."
@@ -308,9 +308,12 @@ def _where_it_is_instead(layer, layers):
 
 
 def _flattened(network, prefix=""):
-    """The layers of nested sequences in the order in which they run, with their full names."""
-    for name, part in network.named_children():
-        if isinstance(part, nn.Sequential):
+    """The layers of nested sequences in the order in which they run, with their full names.
+
+    `named_children` would leave out those that stand in a sequence twice.
+    """
+    for name, part in network._modules.items():
+        if type(part).forward is nn.Sequential.forward:
             yield from _flattened(part, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", part
@@ -323,7 +326,12 @@ def _passes_through(part):
 
 def _irreversible(part):
     """What is wrong with a layer, or an empty text."""
-    if isinstance(part, nn.Conv2d):
-        return "" if part.padding_mode == "zeros" else f"its padding is {part.padding_mode!r}"
-    known = (nn.ReLU, nn.ReLU6, nn.MaxPool2d, nn.ZeroPad2d)
-    return "" if isinstance(part, known) else type(part).__name__
+    known = (nn.Conv2d, nn.ReLU, nn.ReLU6, nn.MaxPool2d, nn.ZeroPad2d)
+    kind = next((kind for kind in known if isinstance(part, kind)), None)
+    if kind is None:
+        return type(part).__name__
+    if type(part).forward is not kind.forward:
+        return f"a {type(part).__name__}, which computes in a way of its own"
+    if isinstance(part, nn.Conv2d) and part.padding_mode != "zeros":
+        return f"its padding is {part.padding_mode!r}"
+    return ""

@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 from course_utils._networks import Ready, looks_inside
 from course_utils._random import gaussian, uniform
 from course_utils.ascent import COLOURS, Target, scores_seen_by
+from course_utils.errors import check_count
 
 
 @looks_inside
@@ -63,7 +64,10 @@ def ascend_phases(
     Each target starts from the same random phases, which `seed` chooses, and gets the same crops.
     Raises ValueError for targets that the network doesn't have.
     """
-    _check(steps=steps, step=step, crops=crops, contrast=contrast)
+    for name, count in {"steps": steps, "crops": crops, "size": size}.items():
+        check_count(name, count)
+    _check_positive(step=step, contrast=contrast)
+    _check_finite(turn=turn, noise=noise, falloff=falloff)
     if not 0 < smallest <= 1:
         raise ValueError(f"smallest={smallest}: it is a share of the picture's side, above 0.")
     like = next(model.parameters())
@@ -91,10 +95,16 @@ def ascend_phases(
     return torch.stack(pictures)
 
 
-def _check(**numbers):
+def _check_positive(**numbers):
     for name, value in numbers.items():
-        if not value > 0:
+        if not 0 < value < math.inf:
             raise ValueError(f"{name}={value}: it must be positive.")
+
+
+def _check_finite(**numbers):
+    for name, value in numbers.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name}={value}: it must be a finite number from 0 on.")
 
 
 def _magnitudes(size, falloff):

@@ -371,6 +371,11 @@ def _gradient_at_layer(network, start, here, alpha, targets, layer):
     with torch.no_grad(), outputs_of(layer) as outputs:
         network.scores(here.detach())
     end = _only(outputs)
+    if len(end) != len(here):
+        raise ValueError(
+            f"The layer returns {len(end)} outputs for {len(here)} pictures: its first axis must be"
+            " that of the pictures."
+        )
     point = None
 
     def move(output):
@@ -393,8 +398,20 @@ def _only(outputs):
 def _summed_gradient(network, picture, offsets, targets, weights=None):
     """The sum of the (weighted) gradients at picture + offsets: (3, H, W) for offsets (N, 3, H, W).
 
-    A sum of gradients passes the first convolution, which is linear, in one go.
+    A sum of gradients passes the first convolution, which is linear, in one go; but not where the
+    network takes gradients itself.
     """
+    try:
+        return _summed_in_one_go(network, picture, offsets, targets, weights)
+    except ValueError:
+        points = picture + offsets
+        gradients, _ = _gradient_at(network, points, points, 1.0, targets)
+        return (
+            gradients.sum(0) if weights is None else torch.einsum("n,n...->...", weights, gradients)
+        )
+
+
+def _summed_in_one_go(network, picture, offsets, targets, weights):
     with torch.enable_grad():
         leaf = picture.detach()[None].clone().requires_grad_()
         with _SharedConvolution(leaf) as shared:
@@ -467,6 +484,11 @@ def _gradient(total, point):
             "No gradient reaches the input: the score does not depend on it, or something on the"
             " way (such as no_grad, detach, argmax or rounding) cuts the path."
         )
+    if gradient.isnan().any():
+        raise ValueError(
+            "The gradient is NaN (not a number): look for a square root or a logarithm of zero in"
+            " the model."
+        )
     return gradient.contiguous()
 
 
@@ -475,9 +497,8 @@ def _gradient(total, point):
 
 def _checked(x, target, batch):
     """The class index of each picture, (N,), after checking what can be checked beforehand."""
-    if not isinstance(x, Tensor) or x.dim() != 4 or not len(x) or not x.is_floating_point():
-        what = f"{tuple(x.shape)}, {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"x must be preprocessed pictures (N, 3, H, W), floats; got {what}.")
+    if x.dim() != 4 or not len(x):
+        raise ValueError(f"x must be preprocessed pictures (N, 3, H, W), not {tuple(x.shape)}.")
     check_count("batch", batch)
     return whole_targets(target, len(x)).to(x.device)
 

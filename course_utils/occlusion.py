@@ -46,6 +46,8 @@ def fill(
     """
     if picture.dim() != 3:
         raise ValueError(f"A picture has the shape (3, H, W), not {tuple(picture.shape)}.")
+    if not picture.is_floating_point():
+        raise ValueError(f"A picture holds floats in [0, 1], not {picture.dtype}: divide by 255.")
     if kind == "grey":
         return torch.tensor(grey).to(picture)[:, None, None].expand_as(picture).clone()
     if kind == "black":
@@ -117,7 +119,12 @@ def probability_drop(target: int) -> Measure:
 def margin_drop(target: int, rival: int | None = None) -> Measure:
     """How far the score falls against that of a rival class; by default the best other one."""
 
+    if rival is not None and rival == target:
+        raise ValueError(f"The class {target} can't be its own rival.")
+
     def margin(scores):
+        if scores.dim() == 2 and scores.shape[1] == 1:
+            raise ValueError("A network with one class has no margin: there is no rival.")
         chosen = _of_class(scores, target)
         if rival is not None:
             return chosen - _of_class(scores, rival)
@@ -195,6 +202,7 @@ def drops(
     Raises ValueError for inputs that do not fit together and for NaN.
     """
     _check_inputs(x, replacement)
+    _check_places(places, *x.shape[2:])
     with torch.no_grad():
         before = Ready(model)(x)
     size = {} if batch is None else {"batch": batch}
@@ -222,10 +230,26 @@ def _measured(measure, before, after):
 def _check_inputs(x, replacement):
     if x.dim() != 4 or len(x) != 1:
         raise ValueError(f"x must be one preprocessed picture (1, 3, H, W), not {tuple(x.shape)}.")
-    if replacement.shape != x.shape:
+    if replacement.shape != x.shape or replacement.dtype != x.dtype:
         raise ValueError(
-            f"The replacement must have the shape of x, {tuple(x.shape)}, not"
-            f" {tuple(replacement.shape)}: preprocess it as x was."
+            f"The replacement must have the shape of x, {tuple(x.shape)}, and its precision,"
+            f" {x.dtype}, not {tuple(replacement.shape)}, {replacement.dtype}: preprocess it as x"
+            " was."
+        )
+
+
+def _check_places(places, height, width):
+    """Raises ValueError for what are no windows of a picture."""
+    is_list = isinstance(places, Tensor) and places.dim() == 2 and places.shape[1] == 4
+    if not is_list or places.is_floating_point():
+        raise ValueError("The places are whole numbers (N, 4): top, left, bottom, right.")
+    top, left, bottom, right = places.T
+    inside = (top >= 0) & (left >= 0) & (bottom <= height) & (right <= width)
+    wrong = (~(inside & (top < bottom) & (left < right))).nonzero()
+    if len(wrong):
+        raise ValueError(
+            f"{places[wrong[0, 0]].tolist()} is no window of a picture of {height} x {width}: top,"
+            " left, bottom, right."
         )
 
 

@@ -208,6 +208,10 @@ def _area(model, before, after, target, heatmap, steps):
             "x and replacement must be one preprocessed picture each, (1, 3, H, W), not"
             f" {tuple(before.shape)} and {tuple(after.shape)}."
         )
+    if before.dtype != after.dtype:
+        raise ValueError(
+            f"x and replacement must have one precision, not {before.dtype} and {after.dtype}."
+        )
     if heatmap.shape != before.shape[2:]:
         raise ValueError(
             f"The heatmap must be as large as the picture, {tuple(before.shape[2:])}, not"

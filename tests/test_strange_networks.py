@@ -1,0 +1,413 @@
+"""Networks that few people write: each gets a right result, a warning, or one clear sentence."""
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from course_utils import (
+    activations,
+    ascent,
+    cam,
+    deconvolution,
+    feature_visualization,
+    gradients,
+    incremental,
+    masks,
+    occlusion,
+    scores,
+)
+
+
+class Small(nn.Module):
+    """Two convolutions and a head; what is strange comes in the classes derived from it."""
+
+    def __init__(self, head=8):
+        super().__init__()
+        torch.manual_seed(0)
+        self.one = nn.Conv2d(3, 4, 3, padding=1)
+        self.two = nn.Conv2d(4, 8, 3, padding=1)
+        self.head = nn.Linear(head, 5)
+        self.eval()
+
+    def maps(self, x):
+        return self.two(self.one(x).relu()).relu()
+
+    def forward(self, x):
+        return self.head(self.maps(x).mean((2, 3)))
+
+
+def pictures(count=3, size=16):
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def occluded(model, x, outputs):
+    measure = occlusion.logit_drop(1)
+    return occlusion.occlusion_map(model, x, torch.zeros_like(x), 4, 4, measure, outputs=outputs)
+
+
+def relative(ours, truth):
+    return (ours - truth).abs().max().item() / truth.abs().max().item()
+
+
+# ---------------------------------------------------------------------------- masked classes
+
+
+class Masked(Small):
+    """One class can't be: its logit is minus infinity."""
+
+    def forward(self, x):
+        off = torch.tensor([0, 0, -torch.inf, 0, 0])
+        return self.head(self.pooled(x)) + off
+
+    def pooled(self, x):
+        return self.maps(x).mean((2, 3))
+
+
+class WrittenOver(Masked):
+    """Writes into another name of what it reads again."""
+
+    def pooled(self, x):
+        first = self.one(x)
+        other = first
+        other += x.mean(1, keepdim=True)
+        return self.two(first * first.sigmoid()).mean((2, 3))
+
+
+class MaskedByBatch(Masked):
+    def pooled(self, x):
+        maps = self.maps(x)
+        return ((maps - maps.mean(0)) * maps).mean((2, 3))
+
+
+def test_a_masked_class_hides_no_difference():
+    x = pictures(1)
+    with pytest.warns(UserWarning, match="occlusion runs the plain way"):
+        ours = occluded(WrittenOver(), x, incremental.occluded_outputs)
+    assert relative(ours, occluded(WrittenOver(), x, occlusion.occluded_outputs)) < 1e-5
+    with pytest.warns(UserWarning, match="depends on the others in its batch"):
+        gradients.saliency(MaskedByBatch(), pictures(), 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        occluded(Masked(), x, incremental.occluded_outputs)
+        gradients.saliency(Masked(), pictures(), 1)
+
+
+# ---------------------------------------------------------------------------- order of memory
+
+
+class Strided(Small):
+    """Reads its maps by strides of its own, as if they lay in the usual order."""
+
+    def __init__(self):
+        super().__init__(head=16)
+
+    def forward(self, x):
+        maps = self.one(x).relu()
+        n, c, h, w = maps.shape
+        blocks = maps.as_strided((n, c, h // 2, w // 2, 2, 2), (c * h * w, h * w, 2 * w, 2, w, 1))
+        return self.head(blocks.permute(0, 1, 4, 5, 2, 3).flatten(1, 3).mean((2, 3)))
+
+
+def test_the_order_of_memory_is_looked_at_with_a_layer_too():
+    x = pictures(1)
+    model = Strided()
+    found = activations.record(model, {"head": model.head}, x)["head"]
+    assert torch.allclose(found, model(x), atol=1e-6)
+    model, zeros = Strided(), torch.zeros_like(x)
+    options = {"layer": model.one, "steps": 64}
+    attributions = gradients.integrated_gradients(model, x, 1, zeros, **options)
+    change = (model(x) - model(zeros))[0, 1].item()
+    assert attributions.sum().item() == pytest.approx(change, rel=0.02)
+
+
+# ---------------------------------------------------------------------------- others in the batch
+
+
+class ByBatch(Small):
+    def maps(self, x):
+        maps = functional.batch_norm(self.one(x), None, None, training=True)
+        return self.two(maps.relu()).relu()
+
+
+class Branching(Small):
+    """Treats a batch that is bright altogether in another way."""
+
+    def forward(self, x):
+        return super().forward(x - x.mean() if x.mean() > 0.2 else x)
+
+
+def test_a_batch_that_matters_is_told_with_a_layer_too():
+    model = ByBatch()
+    with pytest.warns(UserWarning, match="depends on the others in its batch"):
+        cam.grad_cam(model, model.two, pictures(), 1)
+    with pytest.warns(UserWarning, match="depends on the others in its batch"):
+        activations.record(model, {"two": model.two}, pictures())
+
+
+def test_equal_pictures_tell_nothing_about_batches():
+    model, x = ByBatch(), pictures(1)
+    gradients.saliency(model, torch.cat([x, x]), torch.tensor([1, 2]))
+    with pytest.warns(UserWarning, match="depends on the others in its batch"):
+        gradients.saliency(model, pictures(), 1)
+
+
+def test_all_of_a_batch_is_looked_at():
+    x = torch.cat([0.1 * pictures(2), pictures(1) + 2])
+    with pytest.warns(UserWarning, match="depends on the others in its batch"):
+        gradients.saliency(Branching(), x, 1)
+
+
+# ---------------------------------------------------------------------------- numbers of rows
+
+
+class Mirrored(Small):
+    """Also looks at the mirrored pictures, in one batch with them, and takes the mean."""
+
+    def forward(self, x):
+        both = super().forward(torch.cat([x, x.flip(-1)]))
+        return both.view(2, len(x), -1).mean(0)
+
+
+class TwoRows(Small):
+    def forward(self, x):
+        return torch.cat([super().forward(x), super().forward(x.flip(3))])
+
+
+class SequenceFirst(Small):
+    """A transformer's layer whose first axis is the sequence."""
+
+    def __init__(self):
+        super().__init__(head=16)
+        self.cut = nn.Conv2d(3, 16, 4, 4)
+        self.encoder = nn.TransformerEncoderLayer(16, 2, 32).eval()
+
+    def forward(self, x):
+        words = self.cut(x).flatten(2).permute(2, 0, 1)
+        return self.head(self.encoder(words).mean(0))
+
+
+def test_layers_that_do_not_return_one_output_a_picture_are_refused():
+    model, x = Mirrored(), pictures()
+    zeros = torch.zeros_like(x[:1])
+    for technique in (
+        lambda: cam.grad_cam(model, model.two, x, 1),
+        lambda: gradients.saliency(model, x, 1, layer=model.two),
+        lambda: gradients.integrated_gradients(model, x, 1, zeros, layer=model.two),
+        lambda: ascent.target_scores(model, x, [1, 2, 3], layer=model.two),
+    ):
+        with pytest.raises(ValueError, match="(for|came for) [0-9]+ pictures"):
+            technique()
+    transformer = SequenceFirst()
+    with pytest.raises(ValueError, match="16 outputs for 3 pictures"):
+        gradients.saliency(transformer, x, 1, layer=transformer.encoder)
+
+
+def test_networks_that_return_other_numbers_of_rows_are_refused():
+    model, x = TwoRows(), pictures(1)
+    for technique in (
+        lambda: gradients.saliency(model, x, 1),
+        lambda: cam.grad_cam(model, model.two, x, 1),
+        lambda: scores.deletion(model, x, 1, x[0, 0], torch.zeros_like(x)),
+        lambda: masks.rise(model, x, 1, torch.zeros_like(x), 8, 4),
+    ):
+        with pytest.raises(ValueError, match="rows of scores for"):
+            technique()
+
+
+# ---------------------------------------------------------------------------- wrappers
+
+
+class Lightning(nn.Module):
+    """Has a network called `model`, which it does not call as it is given x."""
+
+    def __init__(self):
+        super().__init__()
+        self.model = Small()
+        self.class_index = {"cat": 1}
+
+    def forward(self, x):
+        return self.model((x - 0.5) / 0.1)
+
+
+def by_hand(model, x, target=1):
+    leaf = x.clone().requires_grad_()
+    return torch.autograd.grad(model(leaf)[:, target].sum(), leaf)[0]
+
+
+def test_a_network_with_the_attributes_of_a_classifier_is_no_classifier():
+    model, x = Lightning().eval(), pictures(1)
+    assert torch.allclose(gradients.saliency(model, x, 1), by_hand(model, x), atol=1e-6)
+    with pytest.raises(ValueError, match="pass the classifier instead"):
+        gradients.saliency(model, x, "cat")
+
+
+class Energy(Small):
+    """Takes a gradient in its forward pass."""
+
+    def forward(self, x):
+        x = x if x.requires_grad else x.requires_grad_()
+        energy = super().forward(x).square().sum()
+        with torch.enable_grad():
+            (pull,) = torch.autograd.grad(energy, x, create_graph=True)
+        return self.head(self.maps(x + pull).mean((2, 3)))
+
+
+def test_a_network_that_takes_gradients_itself_has_integrated_ones():
+    x = pictures(1)
+    zeros, model = torch.zeros_like(x), Energy()
+    ours = gradients.integrated_gradients(model, x, 1, zeros, steps=128)
+    change = (model(x.clone()) - model(zeros.clone()))[0, 1].item()
+    assert ours.sum().item() == pytest.approx(change, rel=0.02)
+
+
+class Roots(Small):
+    """Bilinear pooling with signed roots, whose gradient at zero is none."""
+
+    def __init__(self):
+        super().__init__(head=64)
+        self.two.bias.data[0] = -50
+
+    def forward(self, x):
+        maps = self.maps(x).flatten(2)
+        pairs = (maps @ maps.mT / maps.shape[2]).flatten(1)
+        return self.head(pairs.sign() * pairs.abs().sqrt())
+
+
+def test_gradients_that_are_nan_are_refused():
+    model, x = Roots(), pictures(1)
+    zeros = torch.zeros_like(x)
+    for technique in (
+        lambda: gradients.saliency(model, x, 1),
+        lambda: gradients.smoothgrad(model, x, 1, 2),
+        lambda: gradients.integrated_gradients(model, x, 1, zeros, 4),
+        lambda: cam.grad_cam(model, model.two, x, 1),
+    ):
+        with pytest.raises(ValueError, match="gradient is NaN"):
+            technique()
+
+
+def test_the_sentence_of_an_assertion_is_passed_on():
+    class Insisting(Small):
+        def forward(self, x):
+            assert x.shape[2] == 224, "height must be 224"
+            return super().forward(x)
+
+    with pytest.raises(ValueError, match="does it need another size.*height must be 224"):
+        gradients.saliency(Insisting(), pictures(1), 1)
+
+
+# ---------------------------------------------------------------------------- deconvnet and fields
+
+
+class Residual(nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+class Standardized(nn.Conv2d):
+    def forward(self, x):
+        weight = self.weight / self.weight.std()
+        return functional.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+
+class PaddingItself(nn.Conv2d):
+    def forward(self, x):
+        return super().forward(functional.pad(x, (2, 2, 2, 2)))
+
+
+def test_a_deconvnet_runs_layers_that_stand_there_twice_twice():
+    torch.manual_seed(0)
+    one, two, three = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)
+    relu, x = nn.ReLU(), pictures(1)
+    shared = nn.Sequential(one, relu, two, relu, three)
+    own = nn.Sequential(one, nn.ReLU(), two, nn.ReLU(), three)
+    ours, truth = (deconvolution.deconvnet(net, three, x, 1) for net in (shared, own))
+    assert torch.equal(ours, truth) and ours.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Residual(nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1)),
+        Standardized(4, 4, 3), PaddingItself(4, 4, 3),
+    ],
+    ids=lambda part: type(part).__name__,
+)  # fmt: skip
+def test_a_deconvnet_knows_no_ways_of_their_own(part):
+    last = nn.Conv2d(4, 4, 3)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), part, nn.ReLU(), last)
+    with pytest.raises(ValueError, match="can't reverse the layer '1'"):
+        deconvolution.deconvnet(net, last, pictures(1), 1)
+    with pytest.raises(ValueError, match="needs a sequence"):
+        deconvolution.deconvnet(Residual(nn.Conv2d(3, 3, 3)), last, pictures(1), 1)
+
+
+def test_receptive_fields_end_before_a_layer_with_a_way_of_its_own():
+    layers = {"conv": nn.Conv2d(3, 4, 3), "own": PaddingItself(4, 4, 3)}
+    assert list(activations.receptive_fields(layers)) == ["conv"]
+
+
+class Mirror(nn.Module):
+    """Both signs of each channel, as concatenated ReLUs take them."""
+
+    def forward(self, maps):
+        return torch.cat([maps, -maps], 1)
+
+
+def test_channels_that_mirror_each_other_do_not_hide_what_a_unit_sees():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), Mirror(), nn.ReLU(), nn.Flatten())
+    assert activations.box_by_gradient(model, model[1], 5, 5, pictures()) == (4, 4, 7, 7)
+
+
+# ---------------------------------------------------------------------------- odd arguments
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        [[-4, 0, 4, 8]], [[20, 20, 24, 24]], [[8, 8, 0, 0]], [[0.0, 0.0, 4.0, 4.0]], [0, 0, 4, 4],
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("outputs", [occlusion.occluded_outputs, incremental.occluded_outputs])
+def test_places_that_are_no_windows(places, outputs):
+    x = pictures(1)
+    with pytest.raises(ValueError, match="no window of a picture of 16 x 16|whole numbers"):
+        occlusion.drops(
+            Small(), x, torch.zeros_like(x), torch.tensor(places), occlusion.logit_drop(1),
+            outputs=outputs,
+        )  # fmt: skip
+
+
+def test_odd_fills_rivals_and_precisions():
+    with pytest.raises(ValueError, match="divide by 255"):
+        occlusion.fill(torch.zeros(3, 8, 8, dtype=torch.uint8), "grey")
+    with pytest.raises(ValueError, match="its own rival"):
+        occlusion.margin_drop(1, 1)
+    x = pictures(1)
+    with pytest.raises(ValueError, match=r"precision of x.*float32, not .*float64"):
+        masks.rise(Small(), x, 1, torch.zeros_like(x).double(), 8, 4)
+    with pytest.raises(ValueError, match="one precision"):
+        scores.deletion(Small(), x, 1, x[0, 0], x.double())
+    with pytest.raises(ValueError, match="and its precision"):
+        occluded_in_double = torch.zeros_like(x).double()
+        occlusion.occlusion_map(Small(), x, occluded_in_double, 4, 4, occlusion.logit_drop(1))
+
+
+@pytest.mark.parametrize(
+    "setting", [{"turn": float("nan")}, {"falloff": float("inf")}, {"noise": -1}]
+)
+def test_settings_of_phases_that_mean_nothing(setting):
+    half = (0.5, 0.5, 0.5)
+    with pytest.raises(ValueError, match="a finite number from 0 on"):
+        feature_visualization.ascend_phases(Small(), [1], 16, half, half, steps=2, **setting)
+
+
+def test_numpys_whole_numbers_are_numbers():
+    np = pytest.importorskip("numpy")
+    x = pictures(3)
+    ours = gradients.saliency(Small(), x, np.int64(1), batch=np.int64(2))
+    assert torch.equal(ours, gradients.saliency(Small(), x, 1, batch=2))

@@ -274,3 +274,10 @@ def test_what_the_package_imports_is_declared():
             for module in {name.split(".")[0] for name in modules}:
                 known = module in sys.stdlib_module_names or module == "course_utils"
                 assert known or called.get(module, module).lower() in names, (file.name, module)
+
+
+@pytest.mark.parametrize("folder", [PACKAGE, PACKAGE / "trial", PACKAGE / "audit"])
+def test_random_numbers_are_drawn_in_one_place(folder):
+    for path in folder.glob("*.py"):
+        drawn = re.search(r"torch\.randn?\(", path.read_text(encoding="utf-8"))
+        assert not drawn or path.name == "_random.py", f"{path.name}: draw by course_utils._random"

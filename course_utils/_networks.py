@@ -341,8 +341,11 @@ class Ready:
         with torch.no_grad(), _unheard():
             orders = (torch.contiguous_format, torch.channels_last)
             usual, other = (self._run(x[:1].detach(), order, None) for order in orders)
-        if _differ(usual, other):
-            return False
+            if _differ(usual, other):
+                if len(x) == 1:  # with others, the batch has been looked at
+                    again = self._run(x.detach(), torch.contiguous_format, None)
+                    self._warn_of_chance(usual, again)
+                return False
         _TWO_LAYOUTS.add(self.model)
         return True
 
@@ -364,18 +367,28 @@ class Ready:
                 )
         except Exception:  # a number of pictures that it doesn't take; with its own it may run
             return
-        if _differ(alone, again):
-            what = "changes from run to run, and so do maps: it seems to draw random numbers."
-        elif alone.shape[1:] != among.shape[1:] or _differ(alone, among[:1]):
-            what = (
-                "depends on the others in its batch, and so do maps: it seems to normalize by the"
-                " batch. Pass batch=1 and one picture at a time."
-            )
-        else:
-            if not torch.equal(one.expand_as(few), few):  # equal ones would tell nothing
-                _ONE_BY_ONE.add(self.model)
+        if self._warn_of_chance(alone, again):
             return
-        warnings.warn(f"What this network says about a picture {what}", stacklevel=3)
+        if alone.shape[1:] != among.shape[1:] or _differ(alone, among[:1]):
+            warnings.warn(
+                "What this network says about a picture depends on the others in its batch, and so"
+                " do maps: it seems to normalize by the batch. Pass batch=1 and one picture at a"
+                " time.",
+                stacklevel=3,
+            )
+        elif not torch.equal(one.expand_as(few), few):  # equal ones would tell nothing
+            _ONE_BY_ONE.add(self.model)
+
+    def _warn_of_chance(self, once, again):
+        """Warns if a network said two things of one picture -> whether it did."""
+        if not _differ(once, again):
+            return False
+        warnings.warn(
+            "What this network says about a picture changes from run to run, and so do maps: it"
+            " seems to draw random numbers.",
+            stacklevel=4,
+        )
+        return True
 
     def _is_watched(self):
         """Whether somebody's hooks would be called for a picture that nobody passed."""
@@ -427,6 +440,11 @@ def _unheard() -> Iterator[None]:
         yield
     finally:
         _UNHEARD.pop()
+
+
+def is_unheard() -> bool:
+    """Whether a network only runs to be compared with itself."""
+    return bool(_UNHEARD)
 
 
 def _why_not(model, x, error):

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from course_utils._networks import is_unheard
+
 
 class Guided(torch.autograd.Function):
     """min(max(values, 0), ceiling); a gradient passes where it is positive and the ReLU was on."""
@@ -48,7 +50,8 @@ def replaced(rule: type[torch.autograd.Function], model: nn.Module) -> Iterator[
     """While it lasts, the rule takes the place of every ReLU and ReLU6, called in whatever way.
 
     Raises ValueError at the end if none ran. Warns of rectifiers that keep their own way back:
-    other bounds, leaky and smooth ones, and parts in TorchScript, which can't be seen into.
+    other bounds, leaky and smooth ones, those in an autograd.Function, and parts in TorchScript,
+    which can't be seen into.
     """
     mode = _ReluRule(rule)
     with mode:
@@ -108,7 +111,13 @@ class _ReluRule(TorchFunctionMode):
 
     def __torch_function__(self, function, _types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        if is_unheard():
+            return function(*args, **kwargs)
         ceiling = _ceiling(function, args, kwargs)
+        if ceiling is not None and not torch.is_grad_enabled():
+            # Inside of an autograd.Function, which has a way back of its own.
+            self.others.add("a ReLU with a way back of its own")
+            return function(*args, **kwargs)
         if ceiling is None:
             if function in OTHERS:
                 self.others.add(OTHERS[function].rstrip("_"))

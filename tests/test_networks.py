@@ -460,6 +460,8 @@ class Noisy(Twin):
 def test_chance_in_a_network_is_told():
     with pytest.warns(UserWarning, match="changes from run to run.*random numbers"):
         gradients.saliency(made(Noisy), pictures(), 1)
+    with pytest.warns(UserWarning, match="changes from run to run.*random numbers"):
+        cam.grad_cam(made(Noisy, torch.float32), "conv2", pictures(1, torch.float32), 1)
 
 
 class OfTwo(Twin):

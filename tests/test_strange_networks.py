@@ -289,6 +289,42 @@ def test_gradients_that_are_nan_are_refused():
             technique()
 
 
+class OwnRelu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values):
+        ctx.save_for_backward(values)
+        return values.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * (ctx.saved_tensors[0] > 0)
+
+
+class WithOwnRelu(Small):
+    def maps(self, x):
+        return self.last(self.two(OwnRelu.apply(self.one(x))))
+
+    def last(self, maps):
+        return OwnRelu.apply(maps)
+
+
+class WithBothRelus(WithOwnRelu):
+    def last(self, maps):
+        return maps.relu()
+
+
+@pytest.mark.parametrize("technique", [gradients.guided_backprop, gradients.deconvnet])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_relu_with_a_way_back_of_its_own_is_told(technique, count):
+    with pytest.raises(ValueError, match=r"No ReLU ran.*a ReLU with a way back of its own"):
+        technique(WithOwnRelu(), pictures(count), 1)
+    with pytest.warns(UserWarning, match="has a ReLU with a way back of its own"):
+        technique(WithBothRelus(), pictures(count), 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        technique(Small(), pictures(count), 1)
+
+
 def test_the_sentence_of_an_assertion_is_passed_on():
     class Insisting(Small):
         def forward(self, x):

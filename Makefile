@@ -25,7 +25,7 @@ export OTHER_PROCESSOR
 # Hundreds of processes import the same modules, so what Python compiles is kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-# What takes seconds to import. pip would compile all modules, one by one, and few are imported.
+# What takes seconds to import. pip would compile all modules, one by one; half are never imported.
 IMPORTED := import ipykernel.kernelapp, nbconvert, papermill; \
   from course_utils.exercises import all_checks; all_checks()
 

@@ -360,11 +360,11 @@ class Ready:
         if _norm_without_statistics(self.model) is not None:
             return  # a warning has told
         one, few = x[:1].detach(), x[:MOST_ASKED].detach()
+        is_telling = not torch.equal(one.expand_as(few), few)  # equal pictures hide each other
         try:
             with torch.no_grad(), _unheard():
-                alone, again, among = (
-                    self._run(part, torch.contiguous_format, None) for part in (one, one, few)
-                )
+                alone, again = (self._run(one, torch.contiguous_format, None) for _ in range(2))
+                among = self._run(few, torch.contiguous_format, None) if is_telling else alone
         except Exception:  # a number of pictures that it doesn't take; with its own it may run
             return
         if self._warn_of_chance(alone, again):
@@ -376,7 +376,7 @@ class Ready:
                 " time.",
                 stacklevel=3,
             )
-        elif not torch.equal(one.expand_as(few), few):  # equal ones would tell nothing
+        elif is_telling:
             _ONE_BY_ONE.add(self.model)
 
     def _warn_of_chance(self, once, again):
@@ -520,14 +520,17 @@ def output_in(output) -> Tensor:
 # ---------------------------------------------------------------------------- targets
 
 
-def check_pair(x: Tensor, baseline: Tensor) -> None:
-    """Raises ValueError unless both are one preprocessed picture, (1, 3, H, W), of one size."""
+def check_pair(x: Tensor, other: Tensor, name: str = "baseline") -> None:
+    """Raises ValueError unless both are one preprocessed picture, (1, 3, H, W), of one size.
+
+    name: of the other one, for the message
+    """
     if x.dim() != 4 or len(x) != 1:
         raise ValueError(f"x must be one preprocessed picture (1, 3, H, W), not {tuple(x.shape)}.")
-    if baseline.shape != x.shape or baseline.dtype != x.dtype:
+    if other.shape != x.shape or other.dtype != x.dtype:
         raise ValueError(
-            f"The baseline must have the shape and precision of x, {tuple(x.shape)}, {x.dtype}, not"
-            f" {tuple(baseline.shape)}, {baseline.dtype}: preprocess it as x was."
+            f"The {name} must have the shape of x, {tuple(x.shape)}, and the precision of x,"
+            f" {x.dtype}, not {tuple(other.shape)}, {other.dtype}: preprocess it as x was."
         )
 
 

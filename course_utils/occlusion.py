@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from course_utils._filters import gaussian_blur
-from course_utils._networks import Ready, evaluating, looks_inside, network_of
+from course_utils._networks import Ready, check_pair, evaluating, looks_inside, network_of
 from course_utils._random import uniform
 from course_utils.errors import check_count, unknown_name
 
@@ -201,7 +201,7 @@ def drops(
     outputs: who computes the model's outputs; `incremental.occluded_outputs` gives the same, faster
     Raises ValueError for inputs that do not fit together and for NaN.
     """
-    _check_inputs(x, replacement)
+    check_pair(x, replacement, "replacement")
     _check_places(places, *x.shape[2:])
     with torch.no_grad():
         before = Ready(model)(x)
@@ -225,17 +225,6 @@ def _measured(measure, before, after):
     if lost.isnan().any():
         raise ValueError("The network's output is NaN (not a number) under some patches.")
     return lost
-
-
-def _check_inputs(x, replacement):
-    if x.dim() != 4 or len(x) != 1:
-        raise ValueError(f"x must be one preprocessed picture (1, 3, H, W), not {tuple(x.shape)}.")
-    if replacement.shape != x.shape or replacement.dtype != x.dtype:
-        raise ValueError(
-            f"The replacement must have the shape of x, {tuple(x.shape)}, and its precision,"
-            f" {x.dtype}, not {tuple(replacement.shape)}, {replacement.dtype}: preprocess it as x"
-            " was."
-        )
 
 
 def _check_places(places, height, width):
@@ -287,7 +276,7 @@ def occlusion_map(
     batch:       occluded copies at a time, if not the default of `outputs`; memory grows with it,
                  not with the number of positions
     """
-    _check_inputs(x, replacement)
+    check_pair(x, replacement, "replacement")
     height, width = x.shape[2:]
     places = windows(height, width, patch, stride)
     values = drops(model, x, replacement, places, measure, batch, outputs, progress)

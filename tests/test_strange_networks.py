@@ -428,7 +428,9 @@ def test_odd_fills_rivals_and_precisions():
         masks.rise(Small(), x, 1, torch.zeros_like(x).double(), 8, 4)
     with pytest.raises(ValueError, match="one precision"):
         scores.deletion(Small(), x, 1, x[0, 0], x.double())
-    with pytest.raises(ValueError, match="and its precision"):
+    with pytest.raises(
+        ValueError, match=r"replacement.*precision of x, torch.float32, not .*float64"
+    ):
         occluded_in_double = torch.zeros_like(x).double()
         occlusion.occlusion_map(Small(), x, occluded_in_double, 4, 4, occlusion.logit_drop(1))
 

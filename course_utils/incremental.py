@@ -120,11 +120,16 @@ def _difference(model, kept, x, replacement, places):
 
 
 def _allowed(plain):
-    """How far scores (N, C) may be off by rounding: of each class, so that one with large scores
-    doesn't hide what others lose."""
-    of_class = plain.abs().amax(0)
-    scale = of_class.clamp(min=of_class.median().clamp(min=1e-6))
-    return TOLERANCES.get(plain.dtype, 0.05) * scale
+    """How far outputs (N, C, ...) may be off by rounding, as (1, C, 1, ...).
+
+    Of each class, or channel, so that one with large scores doesn't hide what others lose; those
+    that are smaller than usual may be off as much as usual, since they come from sums as large.
+    """
+    others = [dimension for dimension in range(plain.dim()) if dimension != 1]
+    scale = plain.abs().amax(others, keepdim=True)
+    alive = scale[scale > 0]  # most channels of rectified maps may be zero
+    usual = alive.median().clamp(min=1e-6) if len(alive) else 1e-6
+    return TOLERANCES.get(plain.dtype, 0.05) * scale.clamp(min=usual)
 
 
 def trace(model: nn.Module) -> fx.GraphModule | None:

@@ -10,8 +10,9 @@ from torch.nn import functional
 
 from course_utils import incremental, occlusion
 from course_utils._torchvision import import_torchvision
-from course_utils.classifiers import PlainNet
+from course_utils.classifiers import PlainNet, load
 from course_utils.occlusion import feature_dip, logit_drop, occlusion_map
+from course_utils.pictures import load_picture, load_set
 
 
 def pictures(height, width, dtype=torch.float32, seed=1):
@@ -281,6 +282,33 @@ class Lost(Small):
 def test_a_large_score_of_another_class_hides_nothing():
     with pytest.warns(UserWarning, match="other numbers"):
         assert gap(Lost(), 24, 31, 6, 4) < 1e-12
+
+
+class OfOne(Small):
+    """One number for each picture, (N,)."""
+
+    def forward(self, x):
+        return super().forward(x)[:, 0]
+
+
+def test_one_number_for_each_picture():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert gap(OfOne(), 24, 31, 6, 4, measure=lambda before, after: before - after) < 1e-12
+
+
+@pytest.mark.parametrize("label", ["dog", "elephant", "pineapple", "submarine", "zebra"])
+def test_maps_that_are_zero_nearly_everywhere_take_the_fast_way(label):
+    classifier = load("look_alikes")
+    entry = load_set("look_alikes", "test").filter(label=label).entries[10]
+    picture = load_picture(entry)
+    x, grey = (classifier.preprocess(p) for p in (picture, occlusion.fill(picture, "grey")))
+    places = occlusion.windows(128, 128, 16, 16)
+    inputs = classifier.model.features, x, grey, places, feature_dip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fast = occlusion.drops(*inputs, outputs=incremental.occluded_outputs)
+    torch.testing.assert_close(fast, occlusion.drops(*inputs), rtol=1e-4, atol=1e-4)
 
 
 class Counting(Small):

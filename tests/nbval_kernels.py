@@ -8,6 +8,7 @@ import multiprocessing.forkserver
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 import nbval.kernel
@@ -76,6 +77,8 @@ def _become_kernel(command, env, cwd, is_on_its_own):
     os.chdir(cwd)
     here = str(ROOT), str(ROOT / "tests")
     sys.path[:] = [path for path in sys.path if path not in here]  # notebooks know no tests
+    # The package says by warnings what it can't do as asked; no notebook is meant to hear that.
+    warnings.filterwarnings("error", category=UserWarning, module=r"course_utils|__main__")
     from ipykernel.kernelapp import launch_new_instance
 
     launch_new_instance(argv=command[command.index("-f") :])

@@ -20,8 +20,16 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._pytree import tree_map
 
+from course_utils._arguments import allowed_by, check_arguments, check_layer
 from course_utils._devices import computed_there, is_hooked, overlook
-from course_utils.errors import first_line, unknown_name
+from course_utils.errors import (
+    DataError,
+    PictureError,
+    UsageError,
+    first_line,
+    shown,
+    unknown_name,
+)
 
 # ---------------------------------------------------------------------------- what is given
 
@@ -36,6 +44,7 @@ def looks_inside(function: Callable) -> Callable:
     network's weights are.
     """
     signature = inspect.signature(function)
+    allowed = allowed_by(signature)
     computed = computed_there(function)
 
     @functools.wraps(function)
@@ -53,6 +62,7 @@ def looks_inside(function: Callable) -> Callable:
         for name in ("target", "targets"):
             if name in given.arguments:
                 given.arguments[name] = _as_indices(model, given.arguments[name])
+        check_arguments(allowed, given.arguments)
         if any(part.training and _trains_otherwise(part) for part in network.modules()):
             warnings.warn(
                 "The model is in training mode. What is asked is computed in eval mode; afterwards"
@@ -79,6 +89,8 @@ def _check_pictures(x):
     if not isinstance(x, Tensor) or not x.is_floating_point():
         what = f"{tuple(x.shape)}, {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
         raise ValueError(f"x must be preprocessed pictures (N, 3, H, W), floats; got {what}.")
+    if not x.dim() or not len(x):
+        raise ValueError(f"x must be preprocessed pictures (N, 3, H, W), not {tuple(x.shape)}.")
     if x.dim() == 3:
         raise ValueError(
             f"x must be preprocessed pictures (N, 3, H, W), not {tuple(x.shape)}: pass x[None] for"
@@ -322,14 +334,10 @@ class Ready:
     def _run_or_explain(self, x, entering):
         """The network's output in the usual order of memory.
 
-        Raises ValueError if the network, or torch inside of it, can't compute anything for this x.
+        Raises ValueError if the network can't compute anything for this x.
         """
-        try:
+        with explained(self.model, x):
             return self._run(x, torch.contiguous_format, entering)
-        except (RuntimeError, AssertionError) as error:
-            if type(error) not in (RuntimeError, AssertionError):  # no memory, or one of their own
-                raise
-            raise ValueError(_why_not(self.model, x, error)) from error
 
     def _gives_the_same(self, x):
         """Whether the order of memory makes no difference to the network, for one picture.
@@ -447,6 +455,33 @@ def is_unheard() -> bool:
     return bool(_UNHEARD)
 
 
+class Refused(ValueError):
+    """What the course itself says while a network runs, as hooks do: no failure of the network."""
+
+
+_PASSED_ON = (
+    Refused, PictureError, DataError, UsageError, Warning, MemoryError, torch.OutOfMemoryError,
+)  # fmt: skip
+"""Errors that say themselves what is to be done, and warnings that somebody has made errors."""
+
+_ABOUT_SHAPES = (RuntimeError, AssertionError, ValueError, IndexError)
+"""Errors that a network may raise for pictures of the wrong size."""
+
+
+@contextmanager
+def explained(model: nn.Module, x: Tensor) -> Iterator[None]:
+    """Raises ValueError, one sentence, for any error of a network that runs on x inside of it.
+
+    The course's own errors pass unchanged.
+    """
+    try:
+        yield
+    except _PASSED_ON:
+        raise
+    except Exception as error:
+        raise ValueError(_why_not(model, x, error)) from error
+
+
 def _why_not(model, x, error):
     """A sentence on why a network failed on x: what doesn't fit, as far as it can be seen."""
     weights = next((w for w in model.parameters() if w.is_floating_point()), None)
@@ -468,7 +503,14 @@ def _why_not(model, x, error):
             f"The network takes pictures with {first.in_channels} channels, (N,"
             f" {first.in_channels}, H, W), not {given}."
         )
-    return f"The network failed on {given} (does it need another size?): {first_line(error)}"
+    if type(error) in _ABOUT_SHAPES:
+        return f"The network failed on {given} (does it need another size?): {_ended(error)}"
+    return f"The network failed on {given}: {type(error).__name__}: {_ended(error)}"
+
+
+def _ended(error):
+    """What an error says, as the end of a sentence."""
+    return first_line(error).rstrip(". ") + "."
 
 
 def fast_layout(model: nn.Module, x: Tensor) -> torch.memory_format:
@@ -511,7 +553,7 @@ def output_in(output) -> Tensor:
     if isinstance(found, Tensor):
         return found
     names = f" with {', '.join(map(str, output))}" if isinstance(output, Mapping) else ""
-    raise ValueError(
+    raise Refused(
         f"The network returns a {type(output).__name__}{names}, but a classifier returns a tensor"
         " of scores (N, classes): pass a network that returns the part that does."
     )
@@ -544,7 +586,9 @@ def class_indices(target: int | Tensor, scores: Tensor) -> Tensor:
     targets = whole_targets(target, len(scores)).to(scores.device)
     classes = scores.shape[1]
     if targets.numel() and not (targets.min() >= 0 and targets.max() < classes):
-        raise ValueError(f"The targets are 0 to {classes - 1}, one for each class; got {target}.")
+        raise ValueError(
+            f"The targets are 0 to {classes - 1}, one for each class; got {shown(target)}."
+        )
     return targets
 
 
@@ -569,7 +613,7 @@ def whole_targets(target: int | Tensor, count: int) -> Tensor:
     except (TypeError, ValueError, RuntimeError):
         targets = None
     if targets is None or targets.is_floating_point() or targets.dtype == torch.bool:
-        raise ValueError(f"A target is a class index, a whole number; got {target!r}.")
+        raise ValueError(f"A target is a class index, a whole number; got {shown(target)}.")
     if targets.dim() > 1 or (targets.dim() == 1 and len(targets) != count):
         raise ValueError(
             f"Give one target, or one for each of the {count} pictures; got the shape"
@@ -594,23 +638,20 @@ def outputs_of(
     Raises ValueError if the layer returns no tensor, or did not run by the end.
     """
     outputs = []
+    check_layer(name or "layer", layer)
     called = f"The layer {name!r}" if name else "The layer"
 
     def hook(_module, _inputs, output):
         if _UNHEARD:
             return None
         if not isinstance(output, Tensor):
-            raise ValueError(
+            raise Refused(
                 f"{called} returns a {type(output).__name__}, not a tensor: choose a layer inside"
                 " of it, or the one that takes its output apart."
             )
         outputs.append(output.clone())
         return None if change is None else change(output)
 
-    if not isinstance(layer, nn.Module):
-        raise ValueError(
-            f"{called} must be an nn.Module or the name of one, not a {type(layer).__name__}."
-        )
     overlook(hook)
     handle = layer.register_forward_hook(hook)
     _CAUGHT.append(outputs)

@@ -4,17 +4,16 @@ A network that is no classifier with logits would run in every notebook, and its
 wrong without a word. So it is shown a few pictures first, and its answers are looked at.
 """
 
-import math
-import numbers
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from course_utils._arguments import check_colours
 from course_utils._networks import output_in
-from course_utils._random import uniform
-from course_utils.errors import first_line
+from course_utils._random import seeded_generator, uniform
+from course_utils.errors import check_count, first_line
 
 SHOWN = 2
 """So many pictures a network is shown."""
@@ -38,10 +37,7 @@ def check_preprocess(preprocess) -> None:
         value = getattr(preprocess, name)
         if name == "resize" and value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-            raise ValueError(
-                f"{name}={value!r}: pictures are square here, so give one whole number of pixels."
-            )
+        check_count(name, value, why=", in pixels, because pictures are square here")
     if preprocess.resize is not None and preprocess.resize < preprocess.size:
         raise ValueError(
             f"resize={preprocess.resize}: the crop of {preprocess.size} pixels can't be larger than"
@@ -54,14 +50,7 @@ def check_preprocess(preprocess) -> None:
                 f"{name}={values!r}: give three numbers, one each for red, green and blue, such as"
                 " (0.5, 0.5, 0.5)."
             )
-        if not all(math.isfinite(value) for value in values):
-            raise ValueError(f"{name}={values!r}: these must be finite numbers.")
-    if not all(-1 <= value <= 1 for value in preprocess.mean):
-        raise ValueError(
-            f"mean={preprocess.mean!r}: pictures lie in [0, 1], so divide mean and std by 255."
-        )
-    if min(preprocess.std) <= 0:
-        raise ValueError(f"std={preprocess.std!r}: pictures are divided by it, so it is positive.")
+    check_colours(preprocess.mean, preprocess.std)
     modes = ("nearest", "nearest-exact", "bilinear", "bicubic")
     if preprocess.interpolation not in modes:
         raise ValueError(
@@ -180,7 +169,7 @@ def _set_in_place(modules, value):
 
 def _pictures(classifier):
     """Noise, coarse and fine, bright and dark, as the network takes it: (SHOWN, 3, S, S)."""
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded_generator(0)
     coarse = uniform(SHOWN, 3, 4, 4, generator=generator)
     pictures = functional.interpolate(coarse, classifier.size, mode="bilinear")
     pictures = pictures * torch.linspace(0.4, 1, SHOWN)[:, None, None, None]

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from course_utils._arguments import checks_arguments
 from course_utils._networks import Ready, feature_maps, looks_inside, outputs_of
-from course_utils._random import gaussian
+from course_utils._random import gaussian, seeded_generator
 from course_utils.boxes import Box
 from course_utils.incremental import POINTWISE_MODULES
 
@@ -45,6 +46,7 @@ class ReceptiveField:
     stride: int
     start: int
 
+    @checks_arguments
     def box(
         self, row: int, column: int, height: int | None = None, width: int | None = None
     ) -> Box:
@@ -73,6 +75,7 @@ PADS = (
 )  # fmt: skip
 
 
+@checks_arguments
 def receptive_fields(layers: Mapping[str, nn.Module]) -> dict[str, ReceptiveField]:
     """The receptive field of each layer of a sequence, as far as it follows one simple rule.
 
@@ -149,7 +152,7 @@ def box_by_gradient(model: nn.Module, layer: nn.Module, row: int, column: int, x
                 f" ({row}, {column})."
             )
         # With weights, so that channels that mirror each other don't cancel.
-        weights = gaussian(maps.shape[1], generator=torch.Generator().manual_seed(0)).to(maps)
+        weights = gaussian(maps.shape[1], generator=seeded_generator(0)).to(maps)
         unit = (maps[:, :, row, column] * weights).sum()
         if not unit.requires_grad:
             raise ValueError("No gradient reaches this layer: something on the way cuts it off.")

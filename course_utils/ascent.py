@@ -19,15 +19,23 @@ Visualization", Distill 2017, the jitter, channels and units, and the decorrelat
 """
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from course_utils._arguments import check_colours, checks_arguments, height_and_width
 from course_utils._filters import gaussian_blur
 from course_utils._networks import Ready, looks_inside, outputs_of
-from course_utils._random import gaussian
-from course_utils.errors import unknown_name
+from course_utils._random import gaussian, seeded_generator
+from course_utils.errors import (
+    as_whole,
+    check_count,
+    check_not_negative,
+    check_positive,
+    shown,
+    unknown_name,
+)
 
 Target = int | tuple[int, int, int] | None
 """A class or channel; a unit (channel, row, column); or None, all of a layer."""
@@ -94,10 +102,13 @@ def ascend(
     The model is used in eval mode and left as it was. Raises ValueError for targets that it doesn't
     have, and for those that nothing near the start can change: dead units.
     """
-    goals = _checked_targets(targets)
-    _check_numbers(steps, step, l2=l2, tv=tv, blur=blur, jitter=jitter)
-    wanted = _checked_keep(keep, steps)
-    generator = torch.Generator().manual_seed(seed)
+    goals = checked_targets(targets)
+    check_count("steps", steps)
+    check_positive(step=step)
+    check_not_negative(l2=l2, tv=tv, blur=blur, jitter=jitter)
+    check_colours(mean, std)
+    wanted = None if keep is None else _checked_keep(list(keep), steps)
+    generator = seeded_generator(seed)
     x, low, high = _beginning(model, start, len(goals), size, mean, std, generator)
     frames = {0: x}
     network = Ready(model)
@@ -112,12 +123,12 @@ def ascend(
         if blur and number % BLUR_EVERY == BLUR_EVERY - 1:
             x = gaussian_blur(x, blur)
         x = x.clamp(low, high)
-        if number + 1 in wanted:
+        if number + 1 in (wanted or ()):
             frames[number + 1] = x
     pictures = _as_pictures(x, mean, std)
-    if keep is None:
+    if wanted is None:
         return pictures
-    return pictures, torch.stack([_as_pictures(frames[number], mean, std) for number in keep])
+    return pictures, torch.stack([_as_pictures(frames[n], mean, std) for n in wanted])
 
 
 @looks_inside
@@ -132,7 +143,7 @@ def target_scores(
     (channel, row, col): one value of the layer's maps; of a layer without maps, only the channel
     None:               the mean square of all values of the layer, as in DeepDream
     """
-    goals = _checked_targets(targets)
+    goals = checked_targets(targets)
     if len(goals) != len(x):
         raise ValueError(f"There are {len(x)} pictures but {len(goals)} targets.")
     return scores_seen_by(Ready(model), x, goals, layer)
@@ -142,7 +153,7 @@ def scores_seen_by(
     network: Ready, x: Tensor, targets: Sequence[Target], layer: nn.Module | None
 ) -> Tensor:
     """`target_scores` for a network that is made ready once for many steps."""
-    targets = _checked_targets(targets)
+    targets = checked_targets(targets)
     if layer is None:
         rows, read = network(x), _read_score
     else:
@@ -176,8 +187,11 @@ def _gradient(network, x, targets, layer, l2, tv, shift):
         return torch.autograd.grad(value, x)[0]
 
 
+@checks_arguments
 def total_variation(x: Tensor) -> Tensor:
     """The sum of the differences between neighbours, without sign: (N, C, H, W)  ->  (N,)."""
+    if x.dim() != 4:
+        raise ValueError(f"Pictures have the shape (N, C, H, W), not {tuple(x.shape)}.")
     down = x.diff(dim=2).abs().sum((1, 2, 3))
     return down + x.diff(dim=3).abs().sum((1, 2, 3))
 
@@ -223,7 +237,7 @@ def _beginning(model, start, count, size, mean, std, generator):
     like = next(model.parameters(), torch.zeros(()))
     mean, std = (_per_channel(values, like) for values in (mean, std))
     low, high = (0 - mean) / std, (1 - mean) / std
-    height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    height, width = height_and_width(size)
     shape = (count, 3, height, width)
     if isinstance(start, Tensor):
         if tuple(start.shape) not in (shape, shape[1:]):
@@ -262,7 +276,7 @@ def _read_score(scores, target):
     if scores.dim() != 1:
         raise ValueError(f"The model must return scores (N, C); a row is {tuple(scores.shape)}.")
     if not isinstance(target, int):
-        raise ValueError(f"Without a layer a target is a class index; got {target}.")
+        raise ValueError(f"Without a layer a target is a class index; got {shown(target)}.")
     if not 0 <= target < len(scores):
         raise ValueError(f"The classes are 0 to {len(scores) - 1}; there is no class {target}.")
     return scores[target]
@@ -281,11 +295,14 @@ def _read_unit(output, target):
     return output[place].mean()
 
 
-def _checked_targets(targets):
+def checked_targets(targets):
     """The targets as a list of ints, tuples of ints and None."""
-    if not isinstance(targets, Iterable) or isinstance(targets, str):
-        raise ValueError(f"Give a list of targets, such as [3]; got {targets!r}.")
-    targets = list(targets)
+    try:
+        targets = None if isinstance(targets, str) else list(targets)
+    except TypeError:
+        targets = None  # such as a single number
+    if targets is None:
+        raise ValueError("Give a list of targets, such as [3].")
     if not targets:
         raise ValueError("There are no targets to climb to.")
     return [_checked_target(target) for target in targets]
@@ -304,7 +321,7 @@ def _checked_target(target) -> Target:
         pass  # neither a whole number nor three of them
     raise ValueError(
         "A target is a whole number, (channel, row, column) or None for all of a layer;"
-        f" got {target!r}."
+        f" got {shown(target)}."
     )
 
 
@@ -321,15 +338,14 @@ def _check_alive(network, x, targets, layer):
 
 
 def _checked_keep(keep, steps):
-    wrong = [number for number in keep or () if not 0 <= number <= steps]
-    if wrong:
-        raise ValueError(f"keep={wrong[0]}: steps are numbered from 0 (the start) to {steps}.")
-    return set(keep or ())
-
-
-def _check_numbers(steps, step, **options):
-    if steps < 1 or step <= 0:
-        raise ValueError(f"steps={steps}, step={step}: both must be positive.")
-    for name, value in options.items():
-        if value < 0:
-            raise ValueError(f"{name}={value}: it can't be negative.")
+    numbers = []
+    for given in keep:
+        number = as_whole(given)
+        if number is None or not 0 <= number <= steps:
+            raise ValueError(
+                f"keep={shown(given)}: steps are numbered from 0 (the start) to {steps}."
+            )
+        numbers.append(number)
+    if not numbers:
+        raise ValueError("keep has no step numbers: leave it out for the last pictures alone.")
+    return numbers

@@ -10,6 +10,8 @@ import numpy as np
 from scipy import ndimage
 from torch import Tensor
 
+from course_utils._arguments import check_number, checks_arguments
+
 Box = tuple[int, int, int, int]
 """(top, left, bottom, right) in pixels; bottom and right are the first row and column outside."""
 
@@ -19,6 +21,7 @@ TOUCHING = np.ones((3, 3))
 """What is connected with the cell in the middle: corners count."""
 
 
+@checks_arguments
 def box_from_map(heatmap: Tensor, threshold: float) -> Box:
     """The box around the largest hot region of a map (H, W).
 
@@ -34,12 +37,13 @@ def box_from_map(heatmap: Tensor, threshold: float) -> Box:
     return boxes_from_map(heatmap, [threshold])[0]
 
 
+@checks_arguments
 def boxes_from_map(heatmap: Tensor, thresholds: Iterable[float]) -> list[Box]:
     """`box_from_map` for each of several thresholds; the map is scaled only once."""
     values = heatmap.detach().cpu().double().numpy()
     if values.ndim != 2 or values.size == 0:
         raise ValueError(f"A heatmap has the shape (H, W), not {tuple(heatmap.shape)}.")
-    thresholds = list(thresholds)
+    thresholds = [check_number("threshold", threshold) for threshold in thresholds]
     for threshold in thresholds:
         if not 0 <= threshold <= 1:
             raise ValueError(f"The threshold lies between 0 and 1; got {threshold}.")
@@ -61,6 +65,7 @@ def _box_of_largest(hot):
     return _box_around(hot)
 
 
+@checks_arguments
 def box_of_mask(mask: Tensor) -> Box:
     """The smallest box that holds everything that is True in a mask (H, W)."""
     if mask.dim() != 2:
@@ -75,8 +80,12 @@ def _box_around(inside):
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
+@checks_arguments
 def iou(box: Box, other: Box) -> float:
     """Intersection over union of two boxes, in [0, 1]: shared area by the area of both."""
+    for each in (box, other):
+        if len([check_number("box", side) for side in each]) != 4:
+            raise ValueError(f"A box is (top, left, bottom, right), not {each!r}.")
     height = min(box[2], other[2]) - max(box[0], other[0])
     width = min(box[3], other[3]) - max(box[1], other[1])
     shared = max(height, 0) * max(width, 0)

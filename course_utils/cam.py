@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from course_utils._arguments import checks_arguments, height_and_width
 from course_utils._networks import (
     Ready,
     chosen_scores,
@@ -65,8 +66,6 @@ def cam(
     with torch.no_grad(), outputs_of(layer) as outputs:
         scores = Ready(model).scores(x)
     activation = feature_maps(outputs[-1], x, "CAM")
-    if not isinstance(head, nn.Linear):
-        raise ValueError(f"The head must be an nn.Linear layer, got {type(head).__name__}.")
     if head.in_features != activation.shape[1]:
         raise ValueError(
             f"The head takes {head.in_features} numbers, but the layer has {activation.shape[1]}"
@@ -202,6 +201,7 @@ def _activation_and_gradient(model, layer, x, target):
 # ---------------------------------------------------------------------------- from map to picture
 
 
+@checks_arguments
 def upsample(heatmap: Tensor, size: int | tuple[int, int]) -> Tensor:
     """A map (h, w), or several (N, h, w), enlarged bilinearly to `size` = H or (H, W).
 
@@ -210,7 +210,7 @@ def upsample(heatmap: Tensor, size: int | tuple[int, int]) -> Tensor:
     """
     if heatmap.dim() not in (2, 3) or heatmap.numel() == 0:
         raise ValueError(f"A heatmap is (h, w), several are (N, h, w); got {tuple(heatmap.shape)}.")
-    height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    height, width = height_and_width(size)
     heatmap = heatmap if heatmap.is_floating_point() else heatmap.float()
     stack = heatmap.reshape(-1, 1, *heatmap.shape[-2:])
     larger = functional.interpolate(stack, (height, width), mode="bilinear", align_corners=False)

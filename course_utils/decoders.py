@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_utils import _network_files, classifiers
-from course_utils._random import gaussian
+from course_utils._arguments import checks_arguments
+from course_utils._random import gaussian, seeded_generator
 from course_utils.errors import unknown_name
 from course_utils.manifest import data_folder
 
@@ -129,12 +130,13 @@ class Generator(nn.Module):
             maps = layer(functional.leaky_relu(maps, 0.1))
         return maps.sigmoid()
 
+    @checks_arguments
     def sample(self, count: int, seed: int = 0, size: float = 1.0) -> Tensor:
         """Random vectors (count, dimensions), spread as those of the training pictures are.
 
         size: 1 draws them as widely as the training pictures' own; 0 gives their mean `count` times
         """
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded_generator(seed)
         drawn = gaussian(count, self.settings["dimensions"], generator=generator)
         return self.centre + size * drawn.to(self.spread) @ self.spread.T
 

@@ -22,11 +22,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_utils._networks import looks_inside
+from course_utils._arguments import checks_arguments, height_and_width
+from course_utils._networks import Refused, explained, looks_inside
+from course_utils.errors import check_count
 
 # ---------------------------------------------------------------------------- one dimension
 
 
+@checks_arguments
 def convolution_matrix(filter: Tensor, size: int, stride: int = 1) -> Tensor:
     """W (n, size), whose row i holds the filter (f,) from column i * stride on; zeros elsewhere.
 
@@ -34,6 +37,7 @@ def convolution_matrix(filter: Tensor, size: int, stride: int = 1) -> Tensor:
     n = floor((size - f) / stride) + 1.
     """
     _check_filter(filter, stride)
+    check_count("size", size)
     if size < len(filter):
         raise ValueError(f"size={size}: the filter has {len(filter)} weights and doesn't fit in.")
     count = (size - len(filter)) // stride + 1
@@ -43,15 +47,18 @@ def convolution_matrix(filter: Tensor, size: int, stride: int = 1) -> Tensor:
     return matrix
 
 
+@checks_arguments
 def insert_zeros(y: Tensor, stride: int) -> Tensor:
     """y (..., n) with stride - 1 zeros between neighbours: (..., (n - 1) * stride + 1)."""
-    if stride < 1:
-        raise ValueError(f"stride={stride}: a stride is a whole number from 1.")
+    check_count("stride", stride)
+    if not y.numel() or not y.dim():
+        raise ValueError(f"y has the shape (..., n), not {tuple(y.shape)}.")
     spread = y.new_zeros(*y.shape[:-1], (y.shape[-1] - 1) * stride + 1)
     spread[..., ::stride] = y
     return spread
 
 
+@checks_arguments
 def transpose_by_zeros(y: Tensor, filter: Tensor, stride: int) -> Tensor:
     """W.T @ y for y (n,): insert zeros, pad f - 1 zeros, convolve with the flipped filter (f,).
 
@@ -59,10 +66,12 @@ def transpose_by_zeros(y: Tensor, filter: Tensor, stride: int) -> Tensor:
     Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016, section 4.
     """
     _check_filter(filter, stride)
+    _check_vector(y)
     padded = functional.pad(insert_zeros(y, stride), (len(filter) - 1, len(filter) - 1))
     return functional.conv1d(padded[None, None], filter.flip(0)[None, None])[0, 0]
 
 
+@checks_arguments
 def transpose_by_shuffle(y: Tensor, filter: Tensor, stride: int) -> Tensor:
     """W.T @ y for y (n,), without inserted zeros: one small convolution for each phase.
 
@@ -72,6 +81,7 @@ def transpose_by_shuffle(y: Tensor, filter: Tensor, stride: int) -> Tensor:
     Convolutional Neural Network", CVPR 2016. Shape ((n - 1) * stride + f,).
     """
     _check_filter(filter, stride)
+    _check_vector(y)
     taps = -(-len(filter) // stride)  # weights of each small filter, the last ones perhaps zero
     phases = functional.pad(filter, (0, taps * stride - len(filter))).view(taps, stride).T
     padded = functional.pad(y, (taps - 1, taps - 1))
@@ -79,6 +89,7 @@ def transpose_by_shuffle(y: Tensor, filter: Tensor, stride: int) -> Tensor:
     return outputs.T.reshape(-1)[: (len(y) - 1) * stride + len(filter)]
 
 
+@checks_arguments
 def overlap_counts(count: int, kernel: int, stride: int) -> Tensor:
     """How many of `count` inputs reach each output of a transposed convolution: int64.
 
@@ -86,21 +97,29 @@ def overlap_counts(count: int, kernel: int, stride: int) -> Tensor:
     before anything is learned (Odena, Dumoulin and Olah, "Deconvolution and Checkerboard
     Artifacts", Distill 2016).
     """
+    check_count("count", count)
+    check_count("kernel", kernel)
+    check_count("stride", stride)
     return convolution_matrix(torch.ones(kernel), (count - 1) * stride + kernel, stride).sum(
         0, dtype=torch.int64
     )
 
 
+def _check_vector(y):
+    if y.dim() != 1 or not len(y):
+        raise ValueError(f"y has the shape (n,), not {tuple(y.shape)}.")
+
+
 def _check_filter(filter, stride):
     if filter.dim() != 1 or len(filter) == 0:
         raise ValueError(f"A filter is a vector (f,) of weights, not {tuple(filter.shape)}.")
-    if stride < 1:
-        raise ValueError(f"stride={stride}: a stride is a whole number from 1.")
+    check_count("stride", stride)
 
 
 # ---------------------------------------------------------------------------- unpooling
 
 
+@checks_arguments
 def unpool(values: Tensor, switches: Tensor, size: tuple[int, int]) -> Tensor:
     """Values (N, C, h, w) back at the places of their maxima, zeros elsewhere: (N, C, *size).
 
@@ -114,19 +133,26 @@ def unpool(values: Tensor, switches: Tensor, size: tuple[int, int]) -> Tensor:
             f"Every value needs its switch, but there are values {tuple(values.shape)} and switches"
             f" {tuple(switches.shape)}."
         )
-    height, width = size
-    if switches.numel() and int(switches.max()) >= height * width:
+    if switches.is_floating_point() or switches.dim() < 2:
+        raise ValueError(
+            f"Switches are whole numbers (N, C, h, w), not {tuple(switches.shape)},"
+            f" {switches.dtype}."
+        )
+    height, width = size = height_and_width(size)
+    if switches.numel() and not (switches.min() >= 0 and switches.max() < height * width):
         raise ValueError(f"A switch points outside of maps of {height} x {width}.")
+    switches = switches.long()
     maps = values.new_zeros(*values.shape[:-2], height * width)
     return maps.scatter_add(-1, switches.flatten(-2), values.flatten(-2)).unflatten(-1, size)
 
 
+@checks_arguments
 def keep_strongest(maps: Tensor, channel: int) -> Tensor:
     """Maps (N, C, h, w) with nothing but the largest value of one channel, for each picture.
 
     Of equal values the first in reading order stays.
     """
-    if maps.dim() != 4:
+    if maps.dim() != 4 or not maps.numel():
         raise ValueError(f"Feature maps have the shape (N, C, h, w), not {tuple(maps.shape)}.")
     if not 0 <= channel < maps.shape[1]:
         raise ValueError(f"channel={channel}: the layer has the channels 0 to {maps.shape[1] - 1}.")
@@ -195,23 +221,27 @@ def deconvnet_steps(
     return [(f"{steps[-1].name} output", kept), *descend(steps, kept, rule)]
 
 
+@checks_arguments
 @torch.no_grad()
 def ascend(network: nn.Module, layer: nn.Module, x: Tensor) -> tuple[Tensor, list[Step]]:
     """Runs x up to a layer: its output (N, C, h, w), and the steps that lead there."""
     steps, maps = [], x.detach()
-    for name, part in _reversible_layers(network, layer):
-        switches = None
-        if isinstance(part, nn.MaxPool2d):
-            after, switches = _pooled(part, maps)
-        elif isinstance(part, (nn.ReLU, nn.ReLU6)):
-            after = maps.clamp(0, _ceiling(part))  # never in place: the way back needs what it saw
-        else:
-            after = part(maps)
-        steps.append(Step(name, part, maps, switches))
-        maps = after
+    with explained(network, x):
+        for name, part in _reversible_layers(network, layer):
+            switches = None
+            if isinstance(part, nn.MaxPool2d):
+                after, switches = _pooled(part, maps)
+            elif isinstance(part, (nn.ReLU, nn.ReLU6)):
+                # Never in place: the way back needs what the ReLU saw.
+                after = maps.clamp(0, _ceiling(part))
+            else:
+                after = part(maps)
+            steps.append(Step(name, part, maps, switches))
+            maps = after
     return maps, steps
 
 
+@checks_arguments
 @torch.no_grad()
 def descend(
     steps: list[Step], signal: Tensor, rule: str = "deconvnet"
@@ -224,6 +254,8 @@ def descend(
         raise ValueError(
             f"There is no rule {rule!r} for ReLUs; there are: {', '.join(RELU_RULES)}."
         )
+    if not isinstance(steps, (list, tuple)) or not all(isinstance(s, Step) for s in steps):
+        raise ValueError("The steps are the list of them that `ascend` returns.")
     arrived = []
     for step in reversed(steps):
         height, width = step.values.shape[-2:]
@@ -244,12 +276,19 @@ def _ceiling(relu):
     return 6.0 if isinstance(relu, nn.ReLU6) else torch.inf
 
 
+@checks_arguments
 def transposed(conv: nn.Conv2d, signal: Tensor, size: tuple[int, int]) -> Tensor:
     """The transpose of a convolution, without its bias: (N, C_out, h, w) -> (N, C_in, *size).
 
     size: of the maps that the convolution saw. Several sizes can lead to the same (h, w) where the
     stride is above 1, so it has to be told.
     """
+    size = height_and_width(size)
+    if signal.dim() != 4 or signal.shape[1] != conv.out_channels:
+        raise ValueError(
+            f"The convolution returns maps (N, {conv.out_channels}, h, w); the signal has the shape"
+            f" {tuple(signal.shape)}."
+        )
     full = functional.conv_transpose2d(
         signal, conv.weight, stride=conv.stride, dilation=conv.dilation, groups=conv.groups
     )
@@ -277,19 +316,19 @@ def _pooled(pool, maps):
 def _reversible_layers(network, layer):
     """(name, layer) of every layer up to and including `layer`, which must all be reversible."""
     if not isinstance(network, nn.Module) or type(network).forward is not nn.Sequential.forward:
-        raise ValueError(
+        raise Refused(
             f"A deconvnet needs a sequence of layers, nn.Sequential, not {type(network).__name__}:"
             " pass the part that is one, such as model.features."
         )
     layers = [(name, part) for name, part in _flattened(network) if not _passes_through(part)]
     places = [place for place, (_, part) in enumerate(layers) if part is layer]
     if not places:
-        raise ValueError(_where_it_is_instead(layer, layers))
+        raise Refused(_where_it_is_instead(layer, layers))
     layers = layers[: places[-1] + 1]
     for name, part in reversed(layers):
         why = _irreversible(part)
         if why:
-            raise ValueError(
+            raise Refused(
                 f"A deconvnet can't reverse the layer {name!r} ({why}); it knows Conv2d with zero"
                 " padding, ZeroPad2d, ReLU, ReLU6 and MaxPool2d."
             )

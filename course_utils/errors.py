@@ -1,7 +1,8 @@
 """The errors that the course raises on purpose: each is one sentence about what to do."""
 
 import difflib
-import numbers
+import math
+import operator
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -49,10 +50,10 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
     """
     known = list(known)
     if len(known) <= 30:
-        return f"There is no {what} {name!r}; there are: {_listed(known) or 'none'}."
+        return f"There is no {what} {shown(name)}; there are: {_listed(known) or 'none'}."
     wanted = str(name).lower()
     close = difflib.get_close_matches(wanted, known, n=8, cutoff=0.4) or known[:8]
-    return f"There is no {what} {name!r}; close to it, of {len(known)}: {_listed(close)}."
+    return f"There is no {what} {shown(name)}; close to it, of {len(known)}: {_listed(close)}."
 
 
 def _listed(names):
@@ -65,7 +66,53 @@ def check_name(what: str, name: object, known: Collection[str]) -> None:
         raise ValueError(unknown_name(what, name, known))
 
 
-def check_count(name: str, value: object, least: int = 1) -> None:
-    """Raises ValueError if the argument `name` is no whole number from `least` on."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
-        raise ValueError(f"{name}={value!r}: a whole number from {least} on is needed.")
+def shown(value: object) -> str:
+    """A value as a message shows it: in one line, and an array or tensor by its shape alone."""
+    shape = tuple(getattr(value, "shape", ()))
+    if shape:
+        return f"({type(value).__name__} of the shape {shape})"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def as_whole(value: object) -> int | None:
+    """A whole number, also NumPy's or torch's, as Python's; None for anything else, and True."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except (TypeError, RuntimeError):  # the second from a tensor without values
+        return None
+
+
+def check_count(name: str, value: object, least: int = 1, why: str = "") -> int:
+    """The argument `name` as Python's int. Raises ValueError if it is none from `least` on.
+
+    why: what else the message says, after a comma
+    """
+    number = as_whole(value)
+    if number is None or number < least:
+        raise ValueError(f"{name}={shown(value)}: a whole number from {least} on is needed{why}.")
+    return number
+
+
+def check_seed(value: object) -> int:
+    """The seed as Python's int. Raises ValueError for what is none that torch takes."""
+    number = as_whole(value)
+    if number is None or not -(2**63) <= number < 2**64:
+        raise ValueError(f"seed={shown(value)}: a seed is a whole number of at most 64 bits.")
+    return number
+
+
+def check_positive(**arguments: float) -> None:
+    """Raises ValueError for the first argument that is no finite number above 0."""
+    for name, value in arguments.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name}={value}: it must be positive, and finite.")
+
+
+def check_not_negative(**arguments: float) -> None:
+    """Raises ValueError for the first argument that is no finite number from 0 on."""
+    for name, value in arguments.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(
+                f"{name}={value}: it can't be negative; a finite number from 0 on is needed."
+            )

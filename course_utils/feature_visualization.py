@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 
+from course_utils._arguments import check_colours
 from course_utils._networks import Ready, looks_inside
-from course_utils._random import gaussian, uniform
-from course_utils.ascent import COLOURS, Target, scores_seen_by
-from course_utils.errors import check_count
+from course_utils._random import gaussian, seeded_generator, uniform
+from course_utils.ascent import COLOURS, Target, checked_targets, scores_seen_by
+from course_utils.errors import check_count, check_not_negative, check_positive
 
 
 @looks_inside
@@ -66,8 +67,10 @@ def ascend_phases(
     """
     for name, count in {"steps": steps, "crops": crops, "size": size}.items():
         check_count(name, count)
-    _check_positive(step=step, contrast=contrast)
-    _check_finite(turn=turn, noise=noise, falloff=falloff)
+    targets = checked_targets(targets)
+    check_positive(step=step, contrast=contrast)
+    check_colours(mean, std)
+    check_not_negative(turn=turn, noise=noise, falloff=falloff)
     if not 0 < smallest <= 1:
         raise ValueError(f"smallest={smallest}: it is a share of the picture's side, above 0.")
     like = next(model.parameters())
@@ -77,7 +80,7 @@ def ascend_phases(
     network, pictures = Ready(model), []
     with tqdm(total=len(targets) * steps, desc="ascent", disable=not progress) as bar:
         for target in targets:
-            generator = torch.Generator().manual_seed(seed)
+            generator = seeded_generator(seed)
             start = 2 * math.pi * uniform(*magnitudes.shape, generator=generator)
             phases = start.to(like).requires_grad_()
             optimizer = torch.optim.Adam([phases], lr=step)
@@ -93,18 +96,6 @@ def ascend_phases(
                 bar.update()
             pictures.append(_picture(magnitudes, phases.detach(), size, contrast))
     return torch.stack(pictures)
-
-
-def _check_positive(**numbers):
-    for name, value in numbers.items():
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name}={value}: it must be positive.")
-
-
-def _check_finite(**numbers):
-    for name, value in numbers.items():
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name}={value}: it must be a finite number from 0 on.")
 
 
 def _magnitudes(size, falloff):

@@ -27,6 +27,7 @@ from torch.overrides import TorchFunctionMode
 from tqdm.auto import tqdm
 
 from course_utils import _relu_rules
+from course_utils._arguments import checks_arguments
 from course_utils._networks import (
     Ready,
     chosen_scores,
@@ -34,8 +35,8 @@ from course_utils._networks import (
     outputs_of,
     whole_targets,
 )
-from course_utils._random import gaussian, uniform
-from course_utils.errors import check_count
+from course_utils._random import gaussian, seeded_generator, uniform
+from course_utils.errors import check_count, check_not_negative
 
 BATCH = 8
 """Pictures at a time: on a CPU, larger batches fall out of its cache and take longer."""
@@ -43,6 +44,7 @@ BATCH = 8
 # ---------------------------------------------------------------------------- maps
 
 
+@checks_arguments
 def to_map(attributions: Tensor, how: str = "max") -> Tensor:
     """Attributions (N, C, H, W) -> maps (N, H, W), one value for each pixel.
 
@@ -146,14 +148,13 @@ def smoothgrad(
     check_count("samples", samples)
     if average not in AVERAGES:
         raise ValueError(f"average={average!r}: choose one of {', '.join(AVERAGES)}.")
-    if not noise >= 0:
-        raise ValueError(f"noise={noise}: a standard deviation is not negative.")
+    check_not_negative(noise=noise)
     ranges = x.detach().amax(dim=(1, 2, 3)) - x.detach().amin(dim=(1, 2, 3))
     total = torch.zeros_like(x, requires_grad=False)
     network = Ready(model)
     with _bar(progress, "SmoothGrad", len(x) * samples) as bar:
         for picture in range(len(x)):
-            generator = torch.Generator().manual_seed(seed)
+            generator = seeded_generator(seed)
             for count in _parts(samples, batch):
                 noises = _noises(count, x, generator).mul_(noise * ranges[picture])
                 chosen = targets[picture].expand(count)
@@ -178,6 +179,7 @@ RULES = ("gauss_legendre", "midpoint", "left", "right", "trapezoid")
 """Ways to replace an integral over [0, 1] by a weighted sum (see `quadrature`)."""
 
 
+@checks_arguments
 def quadrature(rule: str, steps: int) -> tuple[Tensor, Tensor]:
     """Where to evaluate a function on [0, 1] and how to weight it, both (steps,), in float64.
 
@@ -276,7 +278,7 @@ def expected_gradients(
 
 def _stratified(count, samples, seed):
     """Which of `count` pictures each sample starts from, and how far it goes: two (samples,)."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     rounds = -(-samples // count)
     which = torch.cat([torch.randperm(count, generator=generator) for _ in range(rounds)])
     places = (torch.arange(samples) + uniform(samples, generator=generator)) / samples
@@ -505,29 +507,19 @@ def _checked(x, target, batch):
 
 def _checked_baseline(baseline, x):
     """One baseline for each picture, (N, 3, H, W)."""
-    if not isinstance(baseline, Tensor) or tuple(baseline.shape) not in {
-        tuple(x.shape),
-        (1, *x.shape[1:]),
-    }:
-        what = tuple(baseline.shape) if isinstance(baseline, Tensor) else type(baseline).__name__
+    if tuple(baseline.shape) not in {tuple(x.shape), (1, *x.shape[1:])}:
         raise ValueError(
             f"The baseline must have the shape {(1, *x.shape[1:])}, or that of x,"
-            f" {tuple(x.shape)}; got {what}. Preprocess it as x was."
+            f" {tuple(x.shape)}; got {tuple(baseline.shape)}. Preprocess it as x was."
         )
     return baseline.detach().to(x).expand_as(x)
 
 
 def _check_background(background, x):
-    if (
-        not isinstance(background, Tensor)
-        or background.dim() != 4
-        or not len(background)
-        or background.shape[1:] != x.shape[1:]
-    ):
-        what = background.shape if isinstance(background, Tensor) else type(background).__name__
+    if background.dim() != 4 or not len(background) or background.shape[1:] != x.shape[1:]:
         raise ValueError(
             f"The background must be pictures (M, {', '.join(map(str, x.shape[1:]))}),"
-            f" preprocessed as x was; got {tuple(what) if isinstance(what, torch.Size) else what}."
+            f" preprocessed as x was; got {tuple(background.shape)}."
         )
 
 

@@ -29,10 +29,12 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from course_utils import occlusion
+from course_utils._arguments import checks_arguments
 from course_utils._devices import is_hooked
 from course_utils._networks import (
     Ready,
     evaluating,
+    explained,
     fast_layout,
     looks_inside,
     network_of,
@@ -62,6 +64,7 @@ class Windows:
         return tuple(self.values.shape[2:])
 
 
+@checks_arguments
 def occluded_outputs(
     model: nn.Module, x: Tensor, replacement: Tensor, places: Tensor, batch: int = 64
 ) -> Iterator[Tensor]:
@@ -70,6 +73,7 @@ def occluded_outputs(
     As `occlusion.occluded_outputs`, to within rounding.
     """
     check_count("batch", batch)
+    occlusion.check_places(x, replacement, places)
     model = network_of(model)
     kept = _keep(model, x, replacement, places)
     if kept is None:
@@ -351,6 +355,7 @@ class _Recorder(fx.Interpreter):
 
 
 @looks_inside
+@checks_arguments
 def growth(model: nn.Module, x: Tensor, place: Tensor) -> list[tuple[str, tuple, tuple]]:
     """How the changed window of one occlusion (4,) grows -> [(layer, window, map size), ...].
 
@@ -358,11 +363,12 @@ def growth(model: nn.Module, x: Tensor, place: Tensor) -> list[tuple[str, tuple,
     that makes feature maps, until whole maps are used. Raises ValueError if torch.fx can't trace
     the model.
     """
+    occlusion.check_places(x, x, place[None])
     network = trace(model)
     if network is None:
         raise ValueError("torch.fx can't trace this network, so its windows are not known.")
     steps = []
-    with evaluating(network), torch.no_grad():
+    with evaluating(network), torch.no_grad(), explained(model, x):
         kept = Kept(network, x)
         run = Run(kept, _input_windows(x, x, place[None]))
         for node in kept.nodes:

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 
+from course_utils._arguments import checks_arguments
 from course_utils._networks import Ready, check_pair, class_indices, looks_inside
-from course_utils._random import uniform
-from course_utils.errors import check_count
+from course_utils._random import seeded_generator, uniform
+from course_utils.errors import check_count, check_not_negative, check_positive
 
 BATCH = 8
 """Pictures at a time: on a CPU, larger batches fall out of its cache and take longer."""
@@ -24,6 +25,7 @@ BATCH = 8
 # ---------------------------------------------------------------------------- RISE
 
 
+@checks_arguments
 def random_masks(
     height: int,
     width: int,
@@ -40,8 +42,8 @@ def random_masks(
     Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models",
     BMVC 2018, section 3.2.
     """
-    check_count("count", count)
-    check_count("cells", cells)
+    for name, number in {"height": height, "width": width, "count": count, "cells": cells}.items():
+        check_count(name, number)
     if not 0 < share < 1:
         raise ValueError(f"share={share}: it lies between 0 and 1, without them.")
     if cells > min(height, width):
@@ -82,7 +84,7 @@ def rise(
     check_count("batch", batch)
     network = Ready(model)
     height, width = x.shape[2:]
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     total = torch.zeros(height, width, dtype=torch.float64, device=x.device)
     shown = torch.zeros_like(total)
     with torch.no_grad(), tqdm(total=count, disable=not progress, desc="RISE", unit="mask") as bar:
@@ -130,6 +132,8 @@ def learned_mask(
     check_pair(x, baseline)
     check_count("cells", cells)
     check_count("steps", steps)
+    check_not_negative(area=area, smoothness=smoothness)
+    check_positive(rate=rate)
     network = Ready(model)
     with torch.enable_grad():
         gone = torch.full((1, 1, cells, cells), 0.5, dtype=x.dtype, device=x.device)
@@ -161,8 +165,14 @@ def _roughness(grid):
 # ---------------------------------------------------------------------------- what they share
 
 
+@checks_arguments
 def blend(x: Tensor, baseline: Tensor, masks: Tensor) -> Tensor:
     """Pictures (N, 3, H, W) that show x where a mask (N, H, W) is 1, the baseline where it is 0."""
+    if masks.dim() != 3 or baseline.shape[-3:] != x.shape[-3:] or masks.shape[1:] != x.shape[-2:]:
+        raise ValueError(
+            f"Masks (N, H, W) must be as large as the pictures, but x, the baseline and the masks"
+            f" are {tuple(x.shape)}, {tuple(baseline.shape)} and {tuple(masks.shape)}."
+        )
     return baseline + masks[:, None] * (x - baseline)
 
 

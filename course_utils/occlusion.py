@@ -14,17 +14,17 @@ needed to cover the last pixel; the last is clipped at the border.
 """
 
 import math
-import numbers
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from course_utils._arguments import check_picture, checks_arguments, three_numbers
 from course_utils._filters import gaussian_blur
 from course_utils._networks import Ready, check_pair, evaluating, looks_inside, network_of
-from course_utils._random import uniform
-from course_utils.errors import check_count, unknown_name
+from course_utils._random import seeded_generator, uniform
+from course_utils.errors import as_whole, check_count, check_positive, shown, unknown_name
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 """(output before (1, ...), outputs after (N, ...)) -> how much fell for each of the N, (N,)."""
@@ -36,6 +36,7 @@ GREY = (0.45, 0.45, 0.45)
 """A middle grey, which course networks see as zero: their pictures are normalized around it."""
 
 
+@checks_arguments
 def fill(
     picture: Tensor, kind: str, grey: tuple = GREY, seed: int = 0, sigma: float = 8.0
 ) -> Tensor:
@@ -44,20 +45,16 @@ def fill(
     kind:  "grey", a middle grey; "black"; "noise", uniform and independent for each value, from
            `seed`; or "blur", the picture itself, blurred with a Gaussian of `sigma` pixels
     """
-    if picture.dim() != 3:
-        raise ValueError(f"A picture has the shape (3, H, W), not {tuple(picture.shape)}.")
-    if not picture.is_floating_point():
-        raise ValueError(f"A picture holds floats in [0, 1], not {picture.dtype}: divide by 255.")
+    check_picture(picture)
     if kind == "grey":
-        return torch.tensor(grey).to(picture)[:, None, None].expand_as(picture).clone()
+        return three_numbers("grey", grey).to(picture)[:, None, None].expand_as(picture).clone()
     if kind == "black":
         return torch.zeros_like(picture)
     if kind == "noise":
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded_generator(seed)
         return uniform(*picture.shape, generator=generator).to(picture)
     if kind == "blur":
-        if not 0 < sigma < math.inf:
-            raise ValueError(f"sigma={sigma!r}: a blur has a width above 0, in pixels.")
+        check_positive(sigma=sigma)
         return gaussian_blur(picture[None], sigma)[0]
     raise ValueError(unknown_name("fill", kind, FILLS))
 
@@ -65,6 +62,7 @@ def fill(
 # ---------------------------------------------------------------------------- windows
 
 
+@checks_arguments
 def windows(height: int, width: int, patch: int, stride: int) -> Tensor:
     """All positions of the patch -> (N, 4) integers: top, left, bottom, right, row by row.
 
@@ -88,8 +86,10 @@ def _starts(length, patch, stride):
     return torch.arange(math.ceil((length - patch) / stride) + 1) * stride
 
 
+@checks_arguments
 def occluded(x: Tensor, replacement: Tensor, places: Tensor) -> Tensor:
     """Copies of x (1, 3, H, W), one for each window of `places` (N, 4) -> (N, 3, H, W)."""
+    check_places(x, replacement, places)
     copies = x.expand(len(places), -1, -1, -1).clone(memory_format=torch.channels_last)
     for copy, (top, left, bottom, right) in zip(copies, places.tolist()):
         copy[:, top:bottom, left:right] = replacement[0, :, top:bottom, left:right]
@@ -104,14 +104,17 @@ def logit_drop(target: int) -> Measure:
 
     target: the class index, a whole number; other measures take it so, too
     """
-    return lambda before, after: _of_class(before, target) - _of_class(after, target)
+    index = _class_index(target)
+    return lambda before, after: _of_class(before, index) - _of_class(after, index)
 
 
 def probability_drop(target: int) -> Measure:
     """How far its softmax probability falls, in [-1, 1]."""
 
+    index = _class_index(target)
+
     def drop(before, after):
-        return _of_class(before.softmax(1), target) - _of_class(after.softmax(1), target)
+        return _of_class(before.softmax(1), index) - _of_class(after.softmax(1), index)
 
     return drop
 
@@ -119,22 +122,25 @@ def probability_drop(target: int) -> Measure:
 def margin_drop(target: int, rival: int | None = None) -> Measure:
     """How far the score falls against that of a rival class; by default the best other one."""
 
-    if rival is not None and rival == target:
+    index = _class_index(target)
+    other = None if rival is None else _class_index(rival)
+    if other == index:
         raise ValueError(f"The class {target} can't be its own rival.")
 
     def margin(scores):
         if scores.dim() == 2 and scores.shape[1] == 1:
             raise ValueError("A network with one class has no margin: there is no rival.")
-        chosen = _of_class(scores, target)
-        if rival is not None:
-            return chosen - _of_class(scores, rival)
+        chosen = _of_class(scores, index)
+        if other is not None:
+            return chosen - _of_class(scores, other)
         others = scores.clone()
-        others[:, target] = -torch.inf
+        others[:, index] = -torch.inf
         return chosen - others.amax(1)
 
     return lambda before, after: margin(before) - margin(after)
 
 
+@checks_arguments
 def feature_dip(before: Tensor, after: Tensor) -> Tensor:
     """For a model that ends at its last feature maps (N, K, h, w): the dip of the worst channel.
 
@@ -146,18 +152,29 @@ def feature_dip(before: Tensor, after: Tensor) -> Tensor:
             f"feature_dip compares feature maps (N, K, h, w), not outputs {tuple(before.shape)}:"
             " pass a model that ends at its last maps."
         )
+    if after.shape[1:] != before.shape[1:]:
+        raise ValueError(
+            f"The maps before and after must have one shape, not {tuple(before.shape)} and"
+            f" {tuple(after.shape)}."
+        )
     return (before - after).mean(dim=(2, 3)).amax(dim=1)
+
+
+def _class_index(target):
+    index = as_whole(target)
+    if index is None:
+        raise ValueError(
+            f"A target is a class index, not {shown(target)}: classifier.class_index(name) finds"
+            " it."
+        )
+    return index
 
 
 def _of_class(scores, target):
     """The scores (N,) of one class, if there is such a class."""
     if scores.dim() != 2:
         raise ValueError(f"Scores have the shape (N, classes), not {tuple(scores.shape)}.")
-    if isinstance(target, bool) or not isinstance(target, numbers.Integral):
-        raise ValueError(
-            f"A target is a class index, not {target!r}: classifier.class_index(name) finds it."
-        )
-    if not 0 <= int(target) < scores.shape[1]:
+    if not 0 <= target < scores.shape[1]:
         raise ValueError(
             f"There is no class {target}: there are only classes 0 to {scores.shape[1] - 1}."
         )
@@ -167,6 +184,7 @@ def _of_class(scores, target):
 # ---------------------------------------------------------------------------- maps
 
 
+@checks_arguments
 def occluded_outputs(
     model: nn.Module, x: Tensor, replacement: Tensor, places: Tensor, batch: int = 8
 ) -> Iterator[Tensor]:
@@ -176,6 +194,7 @@ def occluded_outputs(
     are faster on a CPU, because their feature maps fit into its cache.
     """
     check_count("batch", batch)
+    check_places(x, replacement, places)
     model = network_of(model)
     network = Ready(model)
     for part in places.split(batch):
@@ -201,8 +220,7 @@ def drops(
     outputs: who computes the model's outputs; `incremental.occluded_outputs` gives the same, faster
     Raises ValueError for inputs that do not fit together and for NaN.
     """
-    check_pair(x, replacement, "replacement")
-    _check_places(places, *x.shape[2:])
+    check_places(x, replacement, places)
     with torch.no_grad():
         before = Ready(model)(x)
     size = {} if batch is None else {"batch": batch}
@@ -227,9 +245,15 @@ def _measured(measure, before, after):
     return lost
 
 
-def _check_places(places, height, width):
+def check_places(x: Tensor, replacement: Tensor, places: Tensor) -> None:
+    """Raises ValueError unless `places` (N, 4) are windows of x, both pictures (1, 3, H, W)."""
+    check_pair(x, replacement, "replacement")
+    _check_windows(places, *x.shape[2:])
+
+
+def _check_windows(places, height, width):
     """Raises ValueError for what are no windows of a picture."""
-    is_list = isinstance(places, Tensor) and places.dim() == 2 and places.shape[1] == 4
+    is_list = places.dim() == 2 and places.shape[1] == 4 and len(places)
     if not is_list or places.is_floating_point():
         raise ValueError("The places are whole numbers (N, 4): top, left, bottom, right.")
     top, left, bottom, right = places.T
@@ -242,16 +266,32 @@ def _check_places(places, height, width):
         )
 
 
+@checks_arguments
 def mean_of_windows(values: Tensor, places: Tensor, height: int, width: int) -> Tensor:
     """Values (N,) of windows (N, 4) -> (H, W): each pixel the mean over the windows on it.
 
-    The sums are taken in double precision, so that their order does not matter.
+    The sums are taken in double precision, so that their order does not matter. Raises ValueError
+    for pixels on which no window lies: they have no mean.
     """
+    check_count("height", height)
+    check_count("width", width)
+    _check_windows(places, height, width)
+    if values.dim() != 1 or len(values) != len(places):
+        raise ValueError(
+            f"There must be one value for each of the {len(places)} windows, but the values have"
+            f" the shape {tuple(values.shape)}."
+        )
     total = values.new_zeros(height, width, dtype=torch.float64)
     count = torch.zeros_like(total)
     for value, (top, left, bottom, right) in zip(values, places.tolist()):
         total[top:bottom, left:right] += value
         count[top:bottom, left:right] += 1
+    if not count.all():
+        row, column = (count == 0).nonzero()[0].tolist()
+        raise ValueError(
+            f"No window lies on the pixel at row {row}, column {column}: windows(height, width,"
+            " patch, stride) cover all."
+        )
     return (total / count).to(values.dtype)
 
 

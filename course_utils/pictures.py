@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from course_utils._arguments import checks_arguments
 from course_utils.errors import DataError, PictureError, check_count, check_name
 from course_utils.manifest import (
     DATA,
@@ -179,6 +180,7 @@ def regions(scene: int) -> dict[str, Tensor]:
     return {"sky": sky, "land": ~sky & ~tank, "tank": tank}
 
 
+@checks_arguments
 def grown(mask: Tensor, pixels: int) -> Tensor:
     """A mask (H, W) bool, wider by `pixels` on every side (a square dilation); none with 0."""
     check_count("pixels", pixels, least=0)

@@ -29,11 +29,12 @@ from skimage.metrics import structural_similarity as skimage_similarity
 from torch import Tensor, nn
 
 from course_utils import boxes, pictures
+from course_utils._arguments import check_number, check_picture, check_tensor, checks_arguments
 from course_utils._forgetting import forget
-from course_utils._networks import Ready, class_indices, looks_inside, network_of
-from course_utils._random import uniform
+from course_utils._networks import Ready, check_pair, class_indices, looks_inside, network_of
+from course_utils._random import seeded_generator, uniform
 from course_utils.classifiers import Classifier
-from course_utils.errors import check_count, unknown_name
+from course_utils.errors import check_count, check_not_negative, shown, unknown_name
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 """Where `box_accuracies` cuts maps, on the scale from their smallest value 0 to their largest 1."""
@@ -72,6 +73,7 @@ def paste_test(
 # ---------------------------------------------------------------------------- boxes
 
 
+@checks_arguments
 def box_accuracies(
     heatmaps: Iterable[torch.Tensor],
     masks: Iterable[torch.Tensor],
@@ -88,10 +90,15 @@ def box_accuracies(
     CVPR 2020, section 3.3. It is chosen with the masks in view: choose the threshold on other
     pictures if you want to know how well it will do.
     """
-    pairs = list(zip(heatmaps, masks, strict=True))
-    if not pairs:
-        raise ValueError("There are no heatmaps to score.")
-    thresholds = list(thresholds)
+    heatmaps, masks = list(heatmaps), list(masks)
+    if not heatmaps or len(heatmaps) != len(masks):
+        raise ValueError(
+            f"There must be a mask for each heatmap; there are {len(heatmaps)} heatmaps and"
+            f" {len(masks)} masks."
+        )
+    pairs = list(zip(heatmaps, masks))
+    thresholds = [check_number("threshold", threshold) for threshold in thresholds]
+    check_not_negative(least=least)
     agreeing = dict.fromkeys(thresholds, 0)
     for heatmap, mask in pairs:
         _check_size(heatmap, mask)
@@ -104,6 +111,7 @@ def box_accuracies(
 # ---------------------------------------------------------------------------- on the object
 
 
+@checks_arguments
 def pointing_game(heatmap: Tensor, mask: Tensor, tolerance: int = 0) -> float:
     """1.0 if the highest pixel lies on the object, else 0.0; of several highest, the share.
 
@@ -113,11 +121,13 @@ def pointing_game(heatmap: Tensor, mask: Tensor, tolerance: int = 0) -> float:
     ECCV 2016, section 4.2.
     """
     heatmap, mask = _checked(heatmap, mask)
+    check_count("tolerance", tolerance, least=0)
     if tolerance:
         mask = pictures.grown(mask, tolerance)
     return mask[heatmap == heatmap.max()].double().mean().item()
 
 
+@checks_arguments
 def relevance_mass(heatmap: Tensor, mask: Tensor) -> float:
     """The share of the positive relevance that lies on the object, in [0, 1].
 
@@ -131,6 +141,7 @@ def relevance_mass(heatmap: Tensor, mask: Tensor) -> float:
     return (positive[mask].sum() / positive.sum()).item()
 
 
+@checks_arguments
 def relevance_rank(heatmap: Tensor, mask: Tensor) -> float:
     """Of the K highest pixels, the share that lies on the object of K pixels, in [0, 1].
 
@@ -158,6 +169,8 @@ def _checked(heatmap, mask):
 
 
 def _check_size(heatmap, mask):
+    check_tensor("heatmap", heatmap)  # of lists of them, nothing else has looked at each
+    check_tensor("mask", mask)
     if heatmap.dim() != 2 or heatmap.shape != mask.shape:
         raise ValueError(
             f"The heatmap and the mask must have one shape (H, W), not {tuple(heatmap.shape)} and"
@@ -187,6 +200,7 @@ def deletion(
     Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models",
     BMVC 2018, section 4.2. Equal values are taken row by row.
     """
+    check_pair(x, replacement, "replacement")
     return _area(model, x, replacement, target, heatmap, steps)
 
 
@@ -198,20 +212,12 @@ def insertion(
 
     The higher the better. See `deletion`.
     """
+    check_pair(x, replacement, "replacement")
     return _area(model, replacement, x, target, heatmap, steps)
 
 
 def _area(model, before, after, target, heatmap, steps):
     """The area under the probability while `after` takes the place of `before`, pixel by pixel."""
-    if before.shape != after.shape or before.dim() != 4 or len(before) != 1:
-        raise ValueError(
-            "x and replacement must be one preprocessed picture each, (1, 3, H, W), not"
-            f" {tuple(before.shape)} and {tuple(after.shape)}."
-        )
-    if before.dtype != after.dtype:
-        raise ValueError(
-            f"x and replacement must have one precision, not {before.dtype} and {after.dtype}."
-        )
     if heatmap.shape != before.shape[2:]:
         raise ValueError(
             f"The heatmap must be as large as the picture, {tuple(before.shape[2:])}, not"
@@ -240,6 +246,7 @@ def _area(model, before, after, target, heatmap, steps):
 # ---------------------------------------------------------------------------- many pictures
 
 
+@checks_arguments
 def mean_with_interval(
     values: Sequence[float] | np.ndarray | Tensor,
     level: float = 0.95,
@@ -256,8 +263,12 @@ def mean_with_interval(
     """
     if isinstance(values, Tensor):
         values = values.detach().cpu().double().numpy()
-    values = np.asarray(values, dtype=float)
+    try:
+        values = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError("Values have the shape (N,) and are numbers: some here are not.") from None
     check_count("draws", draws)
+    check_count("seed", seed, least=0)  # NumPy takes no others
     if values.ndim != 1 or not len(values):
         raise ValueError(f"Values have the shape (N,), N at least 1, not {values.shape}.")
     if not 0 < level < 1:
@@ -277,6 +288,7 @@ def mean_with_interval(
 # ---------------------------------------------------------------------------- two maps
 
 
+@checks_arguments
 def rank_correlation(one: Tensor, other: Tensor, resolution: float = 0.0) -> float:
     """Spearman's rank correlation of two maps, in [-1, 1]; 0 if one of them is constant.
 
@@ -314,6 +326,7 @@ def _rounded(heatmap, resolution):
     return (heatmap / unit).round() if unit > 0 else heatmap
 
 
+@checks_arguments
 def structural_similarity(one: Tensor, other: Tensor) -> float:
     """SSIM of two maps, each scaled to [0, 1] first; 1 for equal ones, 0 if one is constant.
 
@@ -338,26 +351,35 @@ def _scaled(heatmap):
 # ---------------------------------------------------------------------------- controls
 
 
+@checks_arguments
 def random_map(height: int, width: int, seed: int = 0) -> Tensor:
     """Independent uniform noise (H, W)."""
-    generator = torch.Generator().manual_seed(seed)
+    check_count("height", height)
+    check_count("width", width)
+    generator = seeded_generator(seed)
     return uniform(height, width, generator=generator)
 
 
+@checks_arguments
 def centre_map(height: int, width: int) -> Tensor:
     """A round hill in the middle, (H, W): photographers put objects there."""
+    check_count("height", height)
+    check_count("width", width)
     rows = torch.linspace(-1, 1, height)[:, None]
     columns = torch.linspace(-1, 1, width)[None]
     return torch.exp(-(rows**2 + columns**2))
 
 
+@checks_arguments
 def edge_map(picture: Tensor) -> Tensor:
     """How steep the brightness of a picture (3, H, W) is at each pixel (Sobel), (H, W)."""
+    check_picture(picture)
     grey = picture.detach().cpu().mean(0).double().numpy()
     steepness = np.hypot(ndimage.sobel(grey, 0), ndimage.sobel(grey, 1))
     return torch.from_numpy(steepness).float()
 
 
+@checks_arguments
 def randomized(model: nn.Module, names: Sequence[str], seed: int = 0) -> Iterator[nn.Module]:
     """Copies of a network that forget more and more: one for each name, in the given order.
 
@@ -371,11 +393,11 @@ def randomized(model: nn.Module, names: Sequence[str], seed: int = 0) -> Iterato
     for number, name in enumerate(names):
         try:
             forget(forgetful.get_submodule(name), seed + number)
-        except AttributeError:
+        except (AttributeError, TypeError):  # the second for what is no name
             known = [known for known, _ in forgetful.named_modules() if known]
             raise ValueError(unknown_name("module", name, known)) from None
         except ValueError:
             raise ValueError(
-                f"The module {name!r} has no weights of its own to draw anew."
+                f"The module {shown(name)} has no weights of its own to draw anew."
             ) from None
         yield copy.deepcopy(forgetful)

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from course_utils._arguments import check_picture, check_tensor, checks_arguments
 from course_utils._networks import Ready, feature_maps, looks_inside, outputs_of
 from course_utils.errors import check_count
 
@@ -56,6 +57,7 @@ class Ranking:
     columns: Tensor
     """Where in the map the maximum is; of equal values, the first in reading order."""
 
+    @checks_arguments
     def place(self, channel: int, rank: int = 0) -> tuple[int, int]:
         """(row, column) in the map of the channel's picture of that rank."""
         return int(self.rows[channel, rank]), int(self.columns[channel, rank])
@@ -163,6 +165,7 @@ class _Peaks:
     def of(self, indices):
         """Values, rows and columns of the maxima, each (N, C)."""
         x = self.preprocess(_stacked(self.gallery, indices))
+        check_tensor("what preprocess returns", x)
         with torch.no_grad(), outputs_of(self.layer) as outputs:
             self.network(x)
         values, rows, columns = channel_peaks(feature_maps(outputs[-1], x, "A search"))
@@ -182,18 +185,24 @@ class _Peaks:
         return torch.cat([self.of(part)[0] for part in parts]).median(dim=0).values
 
 
+@checks_arguments
 def channel_peaks(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The maximum of each map and its place: (N, C, h, w) -> values, rows, columns, each (N, C).
 
     On the CPU. A map with NaN has the value NaN.
     """
+    if maps.dim() != 4 or maps.shape[2] * maps.shape[3] == 0:
+        raise ValueError(f"Feature maps have the shape (N, C, h, w), not {tuple(maps.shape)}.")
     values, places = maps.detach().cpu().flatten(2).max(dim=2)
     return values, places // maps.shape[3], places % maps.shape[3]
 
 
 def _stacked(gallery, indices):
     """Pictures of a gallery as a batch (N, 3, H, W)."""
-    pictures = [_picture(gallery[index]) for index in indices]
+    pictures = [
+        check_tensor(f"picture {index} of the gallery", _picture(gallery[index]))
+        for index in indices
+    ]
     for index, picture in zip(indices, pictures):
         if picture.shape != pictures[0].shape:
             raise ValueError(
@@ -351,6 +360,7 @@ def _digest(*parts):
 # ---------------------------------------------------------------------------- crops
 
 
+@checks_arguments
 def receptive_crop(
     picture: Tensor,
     row: int,
@@ -369,8 +379,7 @@ def receptive_crop(
     The picture is the one that the network saw: if preprocessing crops or resizes, pass the
     result of `classifier.undo_preprocess`.
     """
-    if picture.dim() != 3 or picture.shape[0] != 3:
-        raise ValueError(f"A picture has the shape (3, H, W), not {tuple(picture.shape)}.")
+    check_picture(picture)
     if size < 1 or stride < 1 or row < 0 or column < 0:
         raise ValueError(
             f"size={size}, stride={stride}, row={row}, column={column}: size and stride are"

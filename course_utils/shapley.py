@@ -23,9 +23,10 @@ from skimage.segmentation import slic
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from course_utils._arguments import check_picture, checks_arguments
 from course_utils._networks import Ready, check_pair, class_indices, looks_inside
-from course_utils._random import uniform
-from course_utils.errors import check_count
+from course_utils._random import seeded_generator, uniform
+from course_utils.errors import check_count, check_not_negative, check_positive
 
 Game = Callable[[Tensor], Tensor]
 """Coalitions (N, players) bool -> what each is worth, (N,)."""
@@ -42,6 +43,7 @@ MOST_PLAYERS = 16
 # ---------------------------------------------------------------------------- pictures as games
 
 
+@checks_arguments
 def superpixels(picture: Tensor, count: int, compactness: float = 20.0) -> Tensor:
     """A picture (3, H, W) in [0, 1] cut into about `count` patches -> (H, W) int64, from 0 on.
 
@@ -51,9 +53,9 @@ def superpixels(picture: Tensor, count: int, compactness: float = 20.0) -> Tenso
     Achanta et al., "SLIC Superpixels Compared to State-of-the-Art Superpixel Methods", IEEE TPAMI
     2012, as scikit-image has it.
     """
-    if picture.dim() != 3:
-        raise ValueError(f"A picture has the shape (3, H, W), not {tuple(picture.shape)}.")
+    check_picture(picture)
     check_count("count", count)
+    check_positive(compactness=compactness)
     if not picture.isfinite().all():
         raise ValueError("The picture contains NaN (not a number) or infinity.")
     pixels = picture.detach().cpu().double().movedim(0, -1).numpy()
@@ -83,6 +85,7 @@ def coalition_scores(
     """
     check_pair(x, baseline)
     _check_segments(segments, x, coalitions)
+    check_count("batch", batch)
     network, owners, scores = Ready(model), segments.long(), []
     with torch.no_grad():
         for part in coalitions.split(batch):
@@ -92,21 +95,23 @@ def coalition_scores(
     return torch.cat(scores)
 
 
+@checks_arguments
 def spread(values: Tensor, segments: Tensor) -> Tensor:
     """The values (players,) as a map (H, W): each player's is shared evenly by its pixels.
 
     So the sum over any region is what that region contributed. Raises ValueError if a player owns
     no pixel.
     """
-    owners = segments.long()
-    sizes = torch.bincount(owners.flatten(), minlength=len(values))
-    _check_owners(sizes, len(values))
-    return (values / sizes.to(values))[owners]
+    if values.dim() != 1:
+        raise ValueError(f"There is one value for each player, (players,); got {_shape(values)}.")
+    sizes = _sizes(segments, len(values))
+    return (values / sizes.to(values))[segments.long()]
 
 
 # ---------------------------------------------------------------------------- exact
 
 
+@checks_arguments
 def all_coalitions(players: int) -> Tensor:
     """Every coalition, (2 ** players, players) bool: number k holds player i if bit i of k is set.
 
@@ -116,6 +121,7 @@ def all_coalitions(players: int) -> Tensor:
     return _numbered(torch.arange(2**players), players)
 
 
+@checks_arguments
 def exact(game: Game, players: int, progress: bool = False) -> Tensor:
     """The Shapley values of a game by its definition, from all coalitions, (players,) float64.
 
@@ -148,6 +154,7 @@ def _numbered(numbers, players):
 # ---------------------------------------------------------------------------- sampled
 
 
+@checks_arguments
 def permutation_sampling(
     game: Game, players: int, permutations: int = 50, seed: int = 0, progress: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -162,7 +169,7 @@ def permutation_sampling(
     """
     check_count("players", players)
     check_count("permutations", permutations, least=2)
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     empty, full = _ends(game, players)
     total = torch.zeros(players, dtype=torch.float64)
     squares = torch.zeros_like(total)
@@ -192,6 +199,7 @@ def _added(game, orders, empty, full):
     return steps.diff(dim=1).gather(1, arrival)
 
 
+@checks_arguments
 def kernel_weights(players: int) -> Tensor:
     """The Shapley kernel: the weight of a coalition of 0, 1, ..., players players, (players + 1,).
 
@@ -209,6 +217,7 @@ def kernel_weights(players: int) -> Tensor:
     return torch.tensor([math.inf, *inner, math.inf], dtype=torch.float64)
 
 
+@checks_arguments
 def kernel_shap(
     game: Game, players: int, samples: int = 512, seed: int = 0, progress: bool = False
 ) -> Tensor:
@@ -255,7 +264,7 @@ def _every_coalition(players):
 
 def _by_the_kernel(players, samples, seed):
     """Coalitions drawn in proportion to the kernel, so that each weighs the same, in pairs."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     sizes = torch.arange(1, players, dtype=torch.float64)
     chances = 1 / (sizes * (players - sizes))
     for part in _parts(samples, AT_ONCE):
@@ -270,16 +279,20 @@ def _by_the_kernel(players, samples, seed):
 # ---------------------------------------------------------------------------- LIME
 
 
+@checks_arguments
 def lime_weights(coalitions: Tensor, width: float = 0.25) -> Tensor:
     """How near each coalition (N, players) is to the whole picture, (N,) in [0, 1].
 
     exp(-d² / (2 width²)), where d is the cosine distance from everybody, 1 - sqrt(share that is
     in): the kernel of the authors' program for pictures.
     """
+    check_positive(width=width)
+    _check_two_axes(coalitions)
     distance = 1 - coalitions.double().mean(1).sqrt()
     return torch.exp(-distance.square() / (2 * width**2))
 
 
+@checks_arguments
 def lime(
     game: Game,
     players: int,
@@ -302,8 +315,8 @@ def lime(
     """
     check_count("players", players)
     check_count("samples", samples)
-    if not (width > 0 and ridge >= 0):
-        raise ValueError(f"width={width}, ridge={ridge}: a positive width and no negative ridge.")
+    check_positive(width=width)
+    check_not_negative(ridge=ridge)
     draws = _by_coins(players, samples, width, seed)
     product, right = _normal_equations(game, draws, samples, players + 1, progress)
     penalty = torch.full((players + 1,), float(ridge), dtype=torch.float64)
@@ -318,7 +331,7 @@ def lime(
 
 
 def _by_coins(players, samples, width, seed):
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     for part in _parts(samples, AT_ONCE):
         coalitions = uniform(len(part), players, generator=generator) < 0.5
         yield coalitions, lime_weights(coalitions, width)
@@ -327,11 +340,13 @@ def _by_coins(players, samples, width, seed):
 # ---------------------------------------------------------------------------- what they share
 
 
+@checks_arguments
 def worth(game: Game, coalitions: Tensor) -> Tensor:
     """What a game says about coalitions (N, players) -> (N,) float64, on the CPU.
 
     Raises ValueError for NaN and for anything but one number for each coalition.
     """
+    _check_two_axes(coalitions)
     values = game(coalitions)
     if not isinstance(values, Tensor) or values.shape != (len(coalitions),):
         got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
@@ -387,30 +402,39 @@ def _check_exact(players):
         )
 
 
+def _check_two_axes(coalitions):
+    if coalitions.dim() != 2:
+        raise ValueError(f"Coalitions have the shape (N, players), not {_shape(coalitions)}.")
+
+
 def _check_segments(segments, x, coalitions):
     if coalitions.dim() != 2 or coalitions.dtype != torch.bool:
-        raise ValueError(
-            f"Coalitions are a bool tensor (N, players), not {tuple(coalitions.shape)},"
-            f" {coalitions.dtype}."
-        )
+        raise ValueError(f"Coalitions are a bool tensor (N, players), not {_shape(coalitions)}.")
     if segments.shape != x.shape[2:] or segments.is_floating_point():
         raise ValueError(
             f"The segments must be whole numbers of the picture's size, {tuple(x.shape[2:])}, not"
-            f" {tuple(segments.shape)}, {segments.dtype}."
+            f" {_shape(segments)}."
         )
-    if segments.min() < 0:
+    _sizes(segments, coalitions.shape[1])
+
+
+def _sizes(segments, players):
+    """How many pixels each player owns, (players,); ValueError for segments that don't tell."""
+    if segments.dim() != 2 or not segments.numel() or segments.is_floating_point():
+        raise ValueError(f"The segments must be whole numbers (H, W), not {_shape(segments)}.")
+    least, most = (int(number) for number in segments.aminmax())
+    if least < 0:
         raise ValueError("The segments are numbered from 0 on: there is a negative number.")
-    players = coalitions.shape[1]
-    _check_owners(torch.bincount(segments.long().flatten(), minlength=players), players)
-
-
-def _check_owners(sizes, players):
-    """sizes: how many pixels each player owns."""
-    if len(sizes) > players:
+    if most >= players:
         raise ValueError(
-            f"The segments name {len(sizes)} players, 0 to {len(sizes) - 1}, but there are"
-            f" {players}."
+            f"The segments name {most + 1} players, 0 to {most}, but there are {players}."
         )
+    sizes = torch.bincount(segments.long().flatten(), minlength=players)
     empty = (sizes == 0).nonzero()[:, 0].tolist()
     if empty:
         raise ValueError(f"A superpixel is empty: no pixel belongs to player {empty[0]}.")
+    return sizes
+
+
+def _shape(tensor):
+    return f"{tuple(tensor.shape)}, {tensor.dtype}"

@@ -403,7 +403,7 @@ def test_bad_layers_are_explained(gap, x):
         grad_cam(gap, gap.head, x, 1)
     with pytest.raises(ValueError, match="12 channels|8 channels"):
         cam(gap, gap.features.relu4, gap.head, x, 1)
-    with pytest.raises(ValueError, match="nn.Linear layer, got Sequential"):
+    with pytest.raises(ValueError, match="head must be a Linear, not a .*Sequential"):
         cam(gap, gap.features.relu6, gap.to_vector, x, 1)
     flat = small_net("flatten")
     with pytest.raises(ValueError, match="takes 192 numbers.*12 channels.*Use grad_cam"):

@@ -131,7 +131,7 @@ def test_deletion_leaves_the_network_as_it_was():
 def test_deletion_needs_fitting_inputs():
     with pytest.raises(ValueError, match="as large as the picture"):
         scores.deletion(Planted(), X, 0, torch.rand(17, 12), BLANK)
-    with pytest.raises(ValueError, match="one preprocessed picture each"):
+    with pytest.raises(ValueError, match="must have the shape of x"):
         scores.insertion(Planted(), X, 0, MASK.float(), BLANK[0])
     with pytest.raises(ValueError, match="NaN"):
         scores.deletion(Planted(), X, 0, torch.full((12, 17), float("nan")), BLANK)
@@ -338,7 +338,7 @@ def test_maps_that_can_not_be_scored_get_a_sentence(ask, told):
 def test_deletion_takes_whole_steps(steps):
     model = PlainNet(3, channels=(4,) * 6, size=32).eval()
     x = torch.zeros(1, 3, 32, 32)
-    with pytest.raises(ValueError, match="a whole number from 1 on"):
+    with pytest.raises(ValueError, match="a whole number"):
         scores.deletion(model, x, 0, torch.rand(32, 32), x, steps=steps)
 
 

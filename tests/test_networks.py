@@ -743,7 +743,7 @@ def test_a_grey_network_and_other_sizes_get_a_sentence():
     ("arguments", "message"),
     [
         ({"size": (32, 48)}, "square"),
-        ({"size": 0}, "one whole number"),
+        ({"size": 0}, "a whole number"),
         ({"size": 224, "resize": 200}, "can't be larger than"),
         ({"size": 32, "mean": 0.5}, "three numbers"),
         ({"size": 32, "std": (0.5, 0.0, 0.5)}, "positive"),

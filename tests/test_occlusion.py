@@ -237,7 +237,7 @@ def test_unknown_fills_are_listed():
 
 @pytest.mark.parametrize("sigma", [0, -1, float("nan"), float("inf")])
 def test_a_blur_has_a_width(sigma):
-    with pytest.raises(ValueError, match="a width above 0"):
+    with pytest.raises(ValueError, match="it must be positive, and finite"):
         occlusion.fill(torch.rand(3, 8, 8), "blur", sigma=sigma)
 
 
@@ -245,5 +245,5 @@ def test_a_blur_has_a_width(sigma):
 @pytest.mark.parametrize("outputs", [occlusion.occluded_outputs, incremental.occluded_outputs])
 def test_a_batch_holds_a_whole_number_of_copies(outputs, batch):
     x = torch.zeros(1, 3, 8, 8)
-    with pytest.raises(ValueError, match="batch=.* a whole number from 1 on"):
+    with pytest.raises(ValueError, match="batch=.* a whole number"):
         next(outputs(nn.Flatten(), x, x, occlusion.windows(8, 8, 4, 4), batch=batch))

@@ -386,7 +386,7 @@ def test_too_few_samples_and_odd_settings_are_refused():
         shapley.lime(game, 6, 3, ridge=0.0)
     with pytest.raises(ValueError, match="permutations=1: a whole number from 2 on"):
         shapley.permutation_sampling(game, 6, 1)
-    with pytest.raises(ValueError, match="a positive width"):
+    with pytest.raises(ValueError, match="width=0.0: it must be positive"):
         shapley.lime(game, 6, 9, width=0.0)
     with pytest.raises(ValueError, match="players=0"):
         shapley.exact(game, 0)

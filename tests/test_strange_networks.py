@@ -426,7 +426,7 @@ def test_odd_fills_rivals_and_precisions():
     x = pictures(1)
     with pytest.raises(ValueError, match=r"precision of x.*float32, not .*float64"):
         masks.rise(Small(), x, 1, torch.zeros_like(x).double(), 8, 4)
-    with pytest.raises(ValueError, match="one precision"):
+    with pytest.raises(ValueError, match=r"replacement.*precision of x.*float32, not .*float64"):
         scores.deletion(Small(), x, 1, x[0, 0], x.double())
     with pytest.raises(
         ValueError, match=r"replacement.*precision of x, torch.float32, not .*float64"

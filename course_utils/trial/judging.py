@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from course_utils import imagenet, occlusion, pictures, scores
+from course_utils._random import seeded_generator
 from course_utils.classifiers import Classifier, load
 from course_utils.manifest import Entry
 from course_utils.parts import KEY_PART, PAIRS
@@ -546,7 +547,7 @@ def judge_robustness(
         entries = chosen.entries[start : start + 6]
         images = torch.stack([pictures.load_picture(entry) for entry in entries])
         targets = torch.tensor([classifier.class_index(entry.label) for entry in entries])
-        noise = torch.randint(-1, 2, images.shape, generator=torch.Generator().manual_seed(start))
+        noise = torch.randint(-1, 2, images.shape, generator=seeded_generator(start))
         noisy = (images + noise / 255).clamp(0, 1)
         ask = [
             heatmaps(classifier, i, targets, names, start) for i in (images, noisy, moved(images))

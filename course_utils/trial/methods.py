@@ -22,7 +22,7 @@ from course_utils import (
 )
 from course_utils._forgetting import forget
 from course_utils._networks import feature_maps
-from course_utils._random import uniform
+from course_utils._random import seeded_generator, uniform
 from course_utils.architectures import named_layers
 from course_utils.classifiers import Classifier
 from course_utils.errors import check_name
@@ -295,7 +295,7 @@ def _lime_values(game, players, seed):
 
 
 def _random_values(_game, players, seed):
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     return uniform(players, generator=generator)
 
 

@@ -11,13 +11,14 @@ import inspect
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_map
 
 from course_utils._arguments import allowed_by, check_arguments, check_layer
@@ -154,7 +155,20 @@ def network_of(model) -> nn.Module:
             f"The model must be a Classifier or an nn.Module, not a {type(model).__name__}."
         )
     compiled = getattr(model, "_orig_mod", None)  # of torch.compile
-    return network_of(compiled) if isinstance(compiled, nn.Module) else model
+    if isinstance(compiled, nn.Module):
+        return network_of(compiled)
+    _refuse_lazy_layers(model)
+    return model
+
+
+def _refuse_lazy_layers(model):
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if is_lazy(tensor):
+            layer = name.rpartition(".")[0]
+            raise ValueError(
+                f"The network has lazy layers without weights, such as {layer!r}: run it once on"
+                " preprocessed pictures, model(x), before anything else."
+            )
 
 
 def _as_layers(model, given):
@@ -482,9 +496,45 @@ def explained(model: nn.Module, x: Tensor) -> Iterator[None]:
         raise ValueError(_why_not(model, x, error)) from error
 
 
+def gradients_of(
+    value: Tensor, inputs: Tensor | Sequence[Tensor], allow_unused: bool = False
+) -> tuple[Tensor, ...]:
+    """The gradients of one number, as `torch.autograd.grad` takes them.
+
+    Raises ValueError, one sentence, for any error on the way back.
+    """
+    try:
+        return torch.autograd.grad(value, inputs, allow_unused=allow_unused)
+    except _PASSED_ON:
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {_ended(error)}"
+        raise ValueError(f"No gradient can be taken of what this network does: {what}") from error
+
+
+def in_full(values: Tensor) -> Tensor:
+    """Values in single precision if they come in half, whose sums overflow; else as they are."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def warn_of_underflow(gradient: Tensor) -> None:
+    """Warns of a gradient so small that float16 has lost digits of all of it, or everything."""
+    if gradient.dtype == torch.float16 and gradient.abs().max() < torch.finfo(torch.float16).tiny:
+        warnings.warn(
+            "The gradient is too small for float16, which rounds it to few digits or to zero: use"
+            " the network in float32 or bfloat16.",
+            stacklevel=3,
+        )
+
+
+def first_weights(model: nn.Module) -> Tensor | None:
+    """The first of a network's weights that are floats: they tell where it computes, and how."""
+    return next((w for w in model.parameters() if w.is_floating_point()), None)
+
+
 def _why_not(model, x, error):
     """A sentence on why a network failed on x: what doesn't fit, as far as it can be seen."""
-    weights = next((w for w in model.parameters() if w.is_floating_point()), None)
+    weights = first_weights(model)
     if weights is not None and weights.dtype != x.dtype:
         return (
             f"x is {x.dtype}, but the network's weights are {weights.dtype}: pass"

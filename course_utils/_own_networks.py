@@ -63,8 +63,6 @@ def check_is_usable(model: nn.Module) -> None:
     weights = list(model.parameters())
     if not weights:
         raise ValueError("The network has no weights: has it been trained?")
-    if any(isinstance(weight, nn.UninitializedParameter) for weight in weights):
-        raise ValueError("The network has lazy layers without weights: show it a picture first.")
     try:
         model.eval()
     except NotImplementedError:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils._arguments import checks_arguments
-from course_utils._networks import Ready, feature_maps, looks_inside, outputs_of
+from course_utils._networks import Ready, feature_maps, gradients_of, looks_inside, outputs_of
 from course_utils._random import gaussian, seeded_generator
 from course_utils.boxes import Box
 from course_utils.incremental import POINTWISE_MODULES
@@ -156,7 +156,7 @@ def box_by_gradient(model: nn.Module, layer: nn.Module, row: int, column: int, x
         unit = (maps[:, :, row, column] * weights).sum()
         if not unit.requires_grad:
             raise ValueError("No gradient reaches this layer: something on the way cuts it off.")
-        (gradient,) = torch.autograd.grad(unit, x, allow_unused=True)
+        (gradient,) = gradients_of(unit, x, allow_unused=True)
     seen = torch.zeros(x.shape[2:]) if gradient is None else gradient.abs().amax((0, 1))
     rows = seen.any(1).nonzero()[:, 0]
     columns = seen.any(0).nonzero()[:, 0]

@@ -19,14 +19,21 @@ Visualization", Distill 2017, the jitter, channels and units, and the decorrelat
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from course_utils._arguments import check_colours, checks_arguments, height_and_width
 from course_utils._filters import gaussian_blur
-from course_utils._networks import Ready, looks_inside, outputs_of
+from course_utils._networks import (
+    Ready,
+    first_weights,
+    gradients_of,
+    in_full,
+    looks_inside,
+    outputs_of,
+)
 from course_utils._random import gaussian, seeded_generator
 from course_utils.errors import (
     as_whole,
@@ -164,7 +171,7 @@ def scores_seen_by(
         raise ValueError(
             f"{len(rows)} outputs came for {len(targets)} pictures: there must be one for each."
         )
-    return torch.stack([read(row, target) for row, target in zip(rows, targets)])
+    return torch.stack([read(row, target) for row, target in zip(in_full(rows), targets)])
 
 
 # ---------------------------------------------------------------------------- one step
@@ -175,7 +182,9 @@ def _gradient(network, x, targets, layer, l2, tv, shift):
     with torch.enable_grad():
         x = x.detach().clone().requires_grad_()
         moved = x.roll(shift, (2, 3)) if any(shift) else x
-        value = scores_seen_by(network, moved, targets, layer).sum()
+        weights = first_weights(network.model)
+        seen = moved if weights is None else moved.to(weights.dtype)
+        value = scores_seen_by(network, seen, targets, layer).sum()
         if l2:
             value = value - l2 * x.square().sum()
         if tv:
@@ -184,7 +193,7 @@ def _gradient(network, x, targets, layer, l2, tv, shift):
             raise ValueError("The score is NaN or infinite: look at the start and the weights.")
         if not value.requires_grad:
             raise ValueError("The targets' scores don't depend on the picture.")
-        return torch.autograd.grad(value, x)[0]
+        return gradients_of(value, x)[0]
 
 
 @checks_arguments
@@ -234,7 +243,8 @@ def _colour_root(like):
 
 def _beginning(model, start, count, size, mean, std, generator):
     """The first x (N, 3, H, W), and its smallest and largest allowed values (3, 1, 1)."""
-    like = next(model.parameters(), torch.zeros(()))
+    weights = first_weights(model)
+    like = torch.zeros(()) if weights is None else in_full(weights.new_zeros(()))
     mean, std = (_per_channel(values, like) for values in (mean, std))
     low, high = (0 - mean) / std, (1 - mean) / std
     height, width = height_and_width(size)
@@ -295,14 +305,14 @@ def _read_unit(output, target):
     return output[place].mean()
 
 
-def checked_targets(targets):
+def checked_targets(targets: Iterable[Target]) -> list[Target]:
     """The targets as a list of ints, tuples of ints and None."""
     try:
-        targets = None if isinstance(targets, str) else list(targets)
+        if isinstance(targets, str):
+            raise TypeError
+        targets = list(targets)
     except TypeError:
-        targets = None  # such as a single number
-    if targets is None:
-        raise ValueError("Give a list of targets, such as [3].")
+        raise ValueError(f"Give a list of targets, such as [3]; got {shown(targets)}.") from None
     if not targets:
         raise ValueError("There are no targets to climb to.")
     return [_checked_target(target) for target in targets]

@@ -23,8 +23,11 @@ from course_utils._networks import (
     chosen_scores,
     class_indices,
     feature_maps,
+    gradients_of,
+    in_full,
     looks_inside,
     outputs_of,
+    warn_of_underflow,
 )
 from course_utils.boxes import box_from_map, box_of_mask, iou
 
@@ -76,7 +79,8 @@ def cam(
         raise ValueError(
             f"The head gives {head.out_features} scores, but the model {scores.shape[1]}."
         )
-    heatmaps = torch.einsum("nk,nkhw->nhw", head.weight.detach()[indices], activation.detach())
+    weights = in_full(head.weight.detach())[indices]
+    heatmaps = torch.einsum("nk,nkhw->nhw", weights, in_full(activation.detach()))
     bias = 0 if head.bias is None else head.bias.detach()[indices]
     missing = heatmaps.mean((1, 2)) + bias - chosen_scores(scores, indices)
     if not (missing.abs() <= ROUNDING * scores.abs().max().clamp(min=1e-6)).all():
@@ -172,7 +176,10 @@ def layer_cam(model: nn.Module, layer: nn.Module, x: Tensor, target: int | Tenso
 
 
 def _activation_and_gradient(model, layer, x, target):
-    """A layer's feature maps and the score's gradient with respect to them, both (N, K, h, w)."""
+    """A layer's feature maps and the score's gradient with respect to them, both (N, K, h, w).
+
+    Those of a network in half precision come in single precision, for sums over positions overflow.
+    """
     activations = []
 
     def start_here(output):
@@ -188,14 +195,15 @@ def _activation_and_gradient(model, layer, x, target):
         chosen = chosen_scores(scores, target).sum()
         gradients = []
         if chosen.requires_grad:
-            gradients = torch.autograd.grad(chosen, activations, allow_unused=True)
+            gradients = gradients_of(chosen, activations, allow_unused=True)
     used = [pair for pair in zip(gradients, activations) if pair[0] is not None]
     if not used:
         raise ValueError("The scores don't depend on this layer, so it has no Grad-CAM.")
     gradient, activation = used[-1]
     if gradient.isnan().any():
         raise ValueError("The gradient is NaN (not a number): look at x and at the model.")
-    return activation.detach(), gradient
+    warn_of_underflow(gradient)
+    return in_full(activation.detach()), in_full(gradient)
 
 
 # ---------------------------------------------------------------------------- from map to picture

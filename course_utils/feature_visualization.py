@@ -23,7 +23,7 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from course_utils._arguments import check_colours
-from course_utils._networks import Ready, looks_inside
+from course_utils._networks import Ready, first_weights, gradients_of, in_full, looks_inside
 from course_utils._random import gaussian, seeded_generator, uniform
 from course_utils.ascent import COLOURS, Target, checked_targets, scores_seen_by
 from course_utils.errors import check_count, check_not_negative, check_positive
@@ -73,7 +73,9 @@ def ascend_phases(
     check_not_negative(turn=turn, noise=noise, falloff=falloff)
     if not 0 < smallest <= 1:
         raise ValueError(f"smallest={smallest}: it is a share of the picture's side, above 0.")
-    like = next(model.parameters())
+    weights = first_weights(model)
+    weights = torch.zeros(()) if weights is None else weights.detach()
+    like = in_full(weights)
     magnitudes = _magnitudes(size, falloff).to(like)
     centre = torch.as_tensor(mean).to(like).view(3, 1, 1)
     spread = torch.as_tensor(std).to(like).view(3, 1, 1)
@@ -90,8 +92,8 @@ def ascend_phases(
                     picture = _picture(magnitudes, phases, size, contrast)
                     seen = _crops(picture, crops, smallest, turn, noise, generator)
                     x = (seen - centre) / spread
-                    score = scores_seen_by(network, x, [target] * crops, layer)
-                    (phases.grad,) = torch.autograd.grad(-score.mean(), phases)
+                    score = scores_seen_by(network, x.to(weights.dtype), [target] * crops, layer)
+                    (phases.grad,) = gradients_of(-score.mean(), phases)
                 optimizer.step()
                 bar.update()
             pictures.append(_picture(magnitudes, phases.detach(), size, contrast))

@@ -30,9 +30,12 @@ from course_utils import _relu_rules
 from course_utils._arguments import checks_arguments
 from course_utils._networks import (
     Ready,
+    Refused,
     chosen_scores,
+    gradients_of,
     looks_inside,
     outputs_of,
+    warn_of_underflow,
     whole_targets,
 )
 from course_utils._random import gaussian, seeded_generator, uniform
@@ -405,7 +408,7 @@ def _summed_gradient(network, picture, offsets, targets, weights=None):
     """
     try:
         return _summed_in_one_go(network, picture, offsets, targets, weights)
-    except ValueError:
+    except _TakesGradients:
         points = picture + offsets
         gradients, _ = _gradient_at(network, points, points, 1.0, targets)
         return (
@@ -420,6 +423,10 @@ def _summed_in_one_go(network, picture, offsets, targets, weights):
             scores = chosen_scores(network.scores(leaf + offsets, entering=shared.watch), targets)
         total = (scores if weights is None else scores * weights).sum()
         return _gradient(total, leaf)[0]
+
+
+class _TakesGradients(Refused):
+    """The network takes gradients on its way, which can't pass a convolution that is shared."""
 
 
 class _SharedConvolution(TorchFunctionMode):
@@ -439,6 +446,8 @@ class _SharedConvolution(TorchFunctionMode):
     def __torch_function__(self, function, _types, args=(), kwargs=None):
         if function is torch.conv2d and args and self._is_entrance(args, kwargs):
             return _SummedConvolution.apply(self.leaf, self.points, *args[1:])
+        if self.points is not None and function in (torch.autograd.grad, Tensor.backward):
+            raise _TakesGradients
         return function(*args, **(kwargs or {}))
 
     def _is_entrance(self, args, kwargs):
@@ -480,7 +489,7 @@ def _like(alpha, values):
 def _gradient(total, point):
     gradient = None
     if total.requires_grad:
-        (gradient,) = torch.autograd.grad(total, point, allow_unused=True)
+        (gradient,) = gradients_of(total, point, allow_unused=True)
     if gradient is None:
         raise ValueError(
             "No gradient reaches the input: the score does not depend on it, or something on the"
@@ -491,6 +500,7 @@ def _gradient(total, point):
             "The gradient is NaN (not a number): look for a square root or a logarithm of zero in"
             " the model."
         )
+    warn_of_underflow(gradient)
     return gradient.contiguous()
 
 

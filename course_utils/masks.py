@@ -15,7 +15,14 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from course_utils._arguments import checks_arguments
-from course_utils._networks import Ready, check_pair, class_indices, looks_inside
+from course_utils._networks import (
+    Ready,
+    check_pair,
+    class_indices,
+    gradients_of,
+    in_full,
+    looks_inside,
+)
 from course_utils._random import seeded_generator, uniform
 from course_utils.errors import check_count, check_not_negative, check_positive
 
@@ -136,14 +143,15 @@ def learned_mask(
     check_positive(rate=rate)
     network = Ready(model)
     with torch.enable_grad():
-        gone = torch.full((1, 1, cells, cells), 0.5, dtype=x.dtype, device=x.device)
+        single = torch.promote_types(x.dtype, torch.float32)  # in half, Adam divides by zero
+        gone = torch.full((1, 1, cells, cells), 0.5, dtype=single, device=x.device)
         gone.requires_grad_()
         optimizer = torch.optim.Adam([gone], lr=rate)
         for _ in tqdm(range(steps), disable=not progress, desc="learning a mask", unit="step"):
-            mask = 1 - _enlarged(gone, x)
+            mask = (1 - _enlarged(gone, x)).to(x.dtype)
             probability = _probabilities(network, blend(x, baseline, mask), target).sum()
             loss = probability + area * gone.mean() + smoothness * _roughness(gone)
-            (gradient,) = torch.autograd.grad(loss, gone)
+            (gradient,) = gradients_of(loss, gone)
             gone.grad = gradient
             optimizer.step()
             gone.data.clamp_(0, 1)
@@ -178,7 +186,7 @@ def blend(x: Tensor, baseline: Tensor, masks: Tensor) -> Tensor:
 
 def _probabilities(network, pictures, target):
     scores = network.scores(pictures)
-    found = scores.softmax(1).gather(1, class_indices(target, scores)[:, None])[:, 0]
+    found = in_full(scores).softmax(1).gather(1, class_indices(target, scores)[:, None])[:, 0]
     if found.isnan().any():
         raise ValueError("The probability is NaN (not a number): look at x and the weights.")
     return found

@@ -18,6 +18,7 @@ from course_utils import (
     masks,
     occlusion,
     scores,
+    search,
 )
 
 
@@ -449,3 +450,196 @@ def test_numpys_whole_numbers_are_numbers():
     x = pictures(3)
     ours = gradients.saliency(Small(), x, np.int64(1), batch=np.int64(2))
     assert torch.equal(ours, gradients.saliency(Small(), x, 1, batch=2))
+
+
+# ---------------------------------------------------------------------------- networks that fail
+
+
+class Failing(Small):
+    """Raises an error of its own."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def forward(self, x):
+        raise self.error
+
+
+FAILING = {
+    "saliency": lambda model, x: gradients.saliency(model, x, 1),
+    "integrated gradients": lambda model, x: gradients.integrated_gradients(
+        model, x, 1, torch.zeros_like(x), steps=2
+    ),
+    "Grad-CAM": lambda model, x: cam.grad_cam(model, model.two, x, 1),
+    "record": lambda model, x: activations.record(model, {"one": model.one}, x),
+    "occlusion": lambda model, x: occluded(model, x, occlusion.occluded_outputs),
+    "fast occlusion": lambda model, x: occluded(model, x, incremental.occluded_outputs),
+    "deletion": lambda model, x: scores.deletion(model, x, 1, x[0, 0], torch.zeros_like(x)),
+    "RISE": lambda model, x: masks.rise(model, x, 1, torch.zeros_like(x), 4, 4),
+    "ascent": lambda model, x: ascent.ascend(model, [1], 16, [0.5] * 3, [0.5] * 3, steps=1),
+    "search": lambda model, x: search.search(model, model.one, x, lambda x: x, progress=False),
+}
+
+
+@pytest.mark.filterwarnings("ignore:torch.fx can't trace")
+@pytest.mark.parametrize("name", FAILING)
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("not of 224"), IndexError("out of range"), TypeError("missing"), KeyError("k"),
+        NotImplementedError("no forward"), RuntimeError("sizes"), AssertionError("other"),
+        AttributeError("none"), type("TheirOwn", (Exception,), {})("theirs"), ZeroDivisionError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+def test_an_error_of_a_network_is_passed_on_in_a_sentence(name, error):
+    with pytest.raises(ValueError, match="The network failed on") as raised:
+        FAILING[name](Failing(error), pictures(1))
+    assert raised.value.__cause__ is error
+    assert "\n" not in str(raised.value) and str(raised.value).endswith(".")
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("full"), MemoryError(), UserWarning("w")])
+def test_errors_that_say_themselves_what_to_do_pass_unchanged(error):
+    with pytest.raises(type(error)) as raised:
+        gradients.saliency(Failing(error), pictures(1), 1)
+    assert raised.value is error
+
+
+class Tupled(Small):
+    def maps(self, x):
+        return self.both(super().maps(x))[0]
+
+
+def test_what_the_course_says_while_a_network_runs_passes_unchanged():
+    model = Tupled()
+    model.both = nn.MaxPool2d(2, return_indices=True)
+    with pytest.raises(ValueError, match="^The layer returns a tuple, not a tensor"):
+        cam.grad_cam(model, model.both, pictures(1), 1)
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_lazy_layers_are_told_to_run_once(name):
+    model = Small()
+    model.two = nn.LazyConv2d(8, 3, padding=1)
+    with pytest.raises(ValueError, match=r"lazy layers without weights, such as 'two'.*model\(x\)"):
+        FAILING[name](model, pictures(1))
+    model(pictures(1))
+    FAILING[name](model, pictures(1))
+
+
+def test_what_fails_is_not_computed_a_second_time(monkeypatch):
+    def again(*_args):
+        raise AssertionError("it was")
+
+    monkeypatch.setattr(gradients, "_gradient_at", again)
+    with pytest.raises(ValueError, match="The targets are 0 to 4"):
+        gradients.smoothgrad(Small(), pictures(1), 99, 2)
+    with pytest.raises(ValueError, match="gradient is NaN"):
+        gradients.smoothgrad(Roots(), pictures(1), 1, 2)
+
+
+# ---------------------------------------------------------------------------- half precision
+
+HALF = (torch.float16, torch.bfloat16)
+HALVES = (0.5, 0.5, 0.5)
+
+IN_HALF = {
+    "ascent": lambda model, x: ascent.ascend(
+        model, [1], 16, HALVES, HALVES, steps=4, l2=0.1, tv=0.1, blur=1.0, decorrelated=True,
+        start="fourier",
+    ),
+    "phases": lambda model, x: feature_visualization.ascend_phases(
+        model, [1], 16, HALVES, HALVES, steps=2
+    ),
+    "learned mask": lambda model, x: masks.learned_mask(
+        model, x, 1, torch.zeros_like(x), cells=4, steps=3
+    ),
+    "RISE": lambda model, x: masks.rise(model, x, 1, torch.zeros_like(x), 8, 4),
+    "CAM": lambda model, x: cam.cam(model, model.relu, model.head, x, 1),
+    "Grad-CAM": lambda model, x: cam.grad_cam(model, model.relu, x, 1),
+    "Grad-CAM++": lambda model, x: cam.grad_cam_plus_plus(model, model.relu, x, 1),
+    "smoothgrad": lambda model, x: gradients.smoothgrad(model, x, 1, 4),
+    "occlusion": lambda model, x: occluded(model, x, occlusion.occluded_outputs),
+}  # fmt: skip
+
+
+class WithRelu(Small):
+    def __init__(self):
+        super().__init__()
+        self.relu = nn.ReLU()
+
+    def maps(self, x):
+        return self.relu(self.two(self.one(x).relu()))
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("name", IN_HALF)
+def test_half_precision_gives_nearly_the_same(name, dtype):
+    x = pictures(1)
+    truth = IN_HALF[name](WithRelu(), x)
+    ours = IN_HALF[name](WithRelu().to(dtype), x.to(dtype))
+    assert ours.isfinite().all()
+    assert relative(ours.float(), truth) < {"phases": 0.5, "occlusion": 0.2}.get(name, 0.1)
+
+
+@pytest.mark.parametrize("technique", [cam.grad_cam, cam.grad_cam_plus_plus, cam.hires_cam])
+def test_maps_of_large_activations_do_not_overflow_in_half_precision(technique):
+    def scaled():
+        model = WithRelu()
+        with torch.no_grad():
+            model.two.weight *= 10_000
+            model.two.bias *= 10_000
+            model.head.weight[1] = model.head.weight[1].abs() / 50
+        return model
+
+    model, x = scaled(), pictures(1)
+    truth = technique(model, model.relu, x, 1)
+    half = scaled().half()
+    ours = technique(half, half.relu, x.half(), 1)
+    assert ours.isfinite().all() and relative(ours, truth) < 0.05
+
+
+def test_a_gradient_that_float16_rounds_away_is_told():
+    model = WithRelu()
+    with torch.no_grad():
+        model.head.weight /= 1e5
+    half, x = model.half(), pictures(1).half()
+    for technique in (
+        lambda: gradients.saliency(half, x, 1),
+        lambda: gradients.smoothgrad(half, x, 1, 2),
+        lambda: cam.grad_cam(half, half.relu, x, 1),
+    ):
+        with pytest.warns(UserWarning, match="too small for float16"):
+            technique()
+
+
+class Backwardless(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values):
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx, _gradient):
+        raise KeyError("a saved tensor")
+
+
+class WithoutWayBack(Small):
+    def maps(self, x):
+        return Backwardless.apply(super().maps(x))
+
+
+def test_an_error_on_the_way_back_is_passed_on_in_a_sentence():
+    model, x = WithoutWayBack(), pictures(1)
+    for technique in (
+        lambda: gradients.saliency(model, x, 1),
+        lambda: gradients.smoothgrad(model, x, 1, 2),
+        lambda: cam.grad_cam(model, model.two, x, 1),
+        lambda: ascent.ascend(model, [1], 16, HALVES, HALVES, steps=1),
+        lambda: feature_visualization.ascend_phases(model, [1], 16, HALVES, HALVES, steps=1),
+        lambda: masks.learned_mask(model, x, 1, torch.zeros_like(x), cells=4, steps=1),
+    ):
+        with pytest.raises(ValueError, match="No gradient can be taken.*KeyError") as raised:
+            technique()
+        assert isinstance(raised.value.__cause__, KeyError)

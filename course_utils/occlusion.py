@@ -29,6 +29,9 @@ from course_utils.errors import as_whole, check_count, check_positive, shown, un
 Measure = Callable[[Tensor, Tensor], Tensor]
 """(output before (1, ...), outputs after (N, ...)) -> how much fell for each of the N, (N,)."""
 
+MANY = 4096
+"""Windows whose sums are taken at once, which needs some megabytes."""
+
 # ---------------------------------------------------------------------------- fills
 
 FILLS = ("grey", "black", "noise", "blur")
@@ -240,8 +243,10 @@ def drops(
 
 def _measured(measure, before, after):
     lost = measure(before, after)
-    if lost.isnan().any():
-        raise ValueError("The network's output is NaN (not a number) under some patches.")
+    if not lost.isfinite().all():
+        raise ValueError(
+            "The network's output is NaN (not a number) or infinite under some patches."
+        )
     return lost
 
 
@@ -271,7 +276,7 @@ def mean_of_windows(values: Tensor, places: Tensor, height: int, width: int) -> 
     """Values (N,) of windows (N, 4) -> (H, W): each pixel the mean over the windows on it.
 
     The sums are taken in double precision, so that their order does not matter. Raises ValueError
-    for pixels on which no window lies: they have no mean.
+    for NaN and infinity, and for pixels on which no window lies: they have no mean.
     """
     check_count("height", height)
     check_count("width", width)
@@ -281,11 +286,15 @@ def mean_of_windows(values: Tensor, places: Tensor, height: int, width: int) -> 
             f"There must be one value for each of the {len(places)} windows, but the values have"
             f" the shape {tuple(values.shape)}."
         )
+    if not values.isfinite().all():
+        raise ValueError("The values hold NaN or infinity, which have no mean.")
     total = values.new_zeros(height, width, dtype=torch.float64)
     count = torch.zeros_like(total)
-    for value, (top, left, bottom, right) in zip(values, places.tolist()):
-        total[top:bottom, left:right] += value
-        count[top:bottom, left:right] += 1
+    for part, windows_of_part in zip(values.double().split(MANY), places.split(MANY)):
+        top, left, bottom, right = windows_of_part.T.to(values.device)
+        rows, columns = _between(top, bottom, height), _between(left, right, width)
+        total += (rows * part[:, None]).T @ columns
+        count += rows.T @ columns
     if not count.all():
         row, column = (count == 0).nonzero()[0].tolist()
         raise ValueError(
@@ -293,6 +302,12 @@ def mean_of_windows(values: Tensor, places: Tensor, height: int, width: int) -> 
             " patch, stride) cover all."
         )
     return (total / count).to(values.dtype)
+
+
+def _between(first, stop, length):
+    """Ones from `first` to before `stop`, both (N,), zeros elsewhere -> (N, length)."""
+    positions = torch.arange(length, device=first.device)
+    return ((positions >= first[:, None]) & (positions < stop[:, None])).double()
 
 
 @looks_inside

@@ -1,5 +1,7 @@
 """Occlusion against Captum, against sums that can be done by hand, and on planted networks."""
 
+import math
+
 import pytest
 import torch
 from captum.attr import Occlusion
@@ -7,7 +9,13 @@ from torch import nn
 
 from course_utils import incremental, occlusion
 from course_utils.classifiers import PlainNet
-from course_utils.occlusion import logit_drop, occlusion_map, windows
+from course_utils.occlusion import (
+    logit_drop,
+    margin_drop,
+    occlusion_map,
+    probability_drop,
+    windows,
+)
 
 
 def network(seed=0, classes=4):
@@ -199,6 +207,36 @@ def test_the_batch_does_not_matter_and_bounds_the_copies():
     assert max(sizes) == 7 and sum(sizes) == 1 + len(windows(24, 31, 8, 4))
 
 
+@pytest.mark.parametrize("measure", [logit_drop, probability_drop, margin_drop])
+@pytest.mark.parametrize("target", ["cat", 1.5, None, True])
+def test_a_target_is_a_class_index(measure, target):
+    with pytest.raises(ValueError, match=f"a class index, not {target!r}: classifier.class_index"):
+        measure(target)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_under_a_patch_makes_no_map(value):
+    model, (x, replacement) = network(), pictures()
+    with pytest.raises(ValueError, match="NaN .* or infinite under some patches"):
+        occlusion_map(model, x, replacement, 8, 4, lambda _, after: after[:, 0] * 0 + value)
+
+
+def test_a_mean_is_taken_window_by_window():
+    top, left = torch.randint(24, (40,)), torch.randint(31, (40,))
+    bottom = (top + torch.randint(1, 9, (40,))).clamp(max=24)
+    right = (left + torch.randint(1, 9, (40,))).clamp(max=31)
+    everything = torch.tensor([[0, 0, 24, 31]])  # so that a window lies on each pixel
+    places = torch.cat([torch.stack([top, left, bottom, right], dim=1), everything])
+    values = torch.randn(len(places))
+    total, count = torch.zeros(2, 24, 31, dtype=torch.float64)
+    for value, (above, before, below, after) in zip(values, places.tolist()):
+        total[above:below, before:after] += value
+        count[above:below, before:after] += 1
+    assert torch.allclose(
+        occlusion.mean_of_windows(values, places, 24, 31), (total / count).float(), atol=1e-7
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -213,8 +251,6 @@ def test_the_batch_does_not_matter_and_bounds_the_copies():
         ({"replacement": torch.zeros(1, 3, 24, 30)}, "must have the shape of x"),
         ({"measure": logit_drop(4)}, "only classes 0 to 3"),
         ({"measure": logit_drop(-1)}, "no class -1"),
-        ({"measure": logit_drop("cat")}, "a class index, not 'cat': classifier.class_index"),
-        ({"measure": occlusion.probability_drop(1.0)}, "a class index, not 1.0"),
         ({"measure": occlusion.margin_drop(4)}, "only classes 0 to 3"),
         ({"measure": occlusion.margin_drop(0, rival=9)}, "no class 9"),
         ({"measure": occlusion.feature_dip}, "compares feature maps"),

@@ -100,7 +100,7 @@ def test_how_well_boxes_must_agree_can_be_chosen():
 
 
 def test_maps_and_masks_must_be_as_many():
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="a mask for each heatmap; there are 3 .* and 2 masks"):
         scores.box_accuracies(torch.rand(3, 8, 8), torch.ones(2, 8, 8) > 0)
-    with pytest.raises(ValueError, match="no heatmaps"):
+    with pytest.raises(ValueError, match="there are 0 heatmaps and 0 masks"):
         scores.box_accuracies([], [])

@@ -92,10 +92,11 @@ def by_ranks(values, ids, new_values, new_ids, k):
 
 def on_a_double_canvas(picture, row, column, size, stride, start):
     canvas, pixels = np.ones((3, size, size)), picture.numpy()
-    for i, j in np.ndindex(size, size):
-        y, x = start + row * stride + i, start + column * stride + j
-        if 0 <= y < picture.shape[1] and 0 <= x < picture.shape[2]:
-            canvas[:, i, j] = pixels[:, y, x]
+    x = start + column * stride + np.arange(size)
+    inside = (0 <= x) & (x < picture.shape[2])
+    for i, y in enumerate(range(start + row * stride, start + row * stride + size)):
+        if 0 <= y < picture.shape[1]:
+            canvas[:, i, inside] = pixels[:, y, x[inside]]
     return torch.from_numpy(canvas)
 
 

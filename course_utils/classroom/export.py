@@ -5,11 +5,13 @@ LaTeX where there is no network. Browsers draw MathML by themselves.
 """
 
 import copy
+import re
 from html import escape
 
 from jinja2 import pass_context
 from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
+from nbconvert.filters import clean_html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
@@ -18,6 +20,12 @@ from course_utils.classroom.files import TEMPLATES
 
 COMPARED = "# NBVAL_CHECK_OUTPUT\n"
 """Begins cells whose printed text is compared in tests; readers need not know."""
+
+
+CODE = re.compile(
+    r'<div class="[\w -]*"><pre>(?:[^<]++|<span(?: class="\w*")?>|</span>)*+</pre></div>\s*'
+)
+"""Code in its colours, in which nothing has to be cleaned."""
 
 
 class _Renderer(IPythonRenderer):
@@ -41,7 +49,16 @@ def mathml(latex: str, display: str) -> str:
         return f"<code>{escape(latex)}</code>"
 
 
+def _clean(html):
+    """What nbconvert's filter does; that takes as long as all the rest of a page."""
+    return html if isinstance(html, str) and CODE.fullmatch(html) else clean_html(html)
+
+
 class _Exporter(HTMLExporter):
+    def default_filters(self):
+        yield from super().default_filters()
+        yield "clean_html", _clean
+
     @pass_context
     def markdown2html(self, context, source):
         renderer = _Renderer(

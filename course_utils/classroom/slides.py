@@ -10,6 +10,7 @@ as a whole.
 
 import copy
 import html
+import re
 import shutil
 import tarfile
 from dataclasses import dataclass, field
@@ -117,14 +118,12 @@ def _section(slide):
 def columns_of(notebook: nbformat.NotebookNode) -> list[list[Slide]]:
     """The deck: columns of slides, from the cells' slide metadata."""
     notebook = copy.deepcopy(notebook)
-    notebook.cells = [cell for cell in notebook.cells if cell.cell_type != "raw"]
+    notebook.cells = [cell for cell in notebook.cells if _is_in_deck(cell)]
     page = BeautifulSoup(to_html(notebook, "slides"), "html.parser")
     drawn = page.select(".jp-Cell")
     columns = []
     for cell, content in zip(notebook.cells, drawn, strict=True):
-        kind = cell.metadata.get("slideshow", {}).get("slide_type", "-")
-        if kind == "skip" or is_claims(cell):
-            continue
+        kind = _kind_of(cell)
         if kind == "slide" or not columns:
             columns.append([])
         if cell.cell_type == "markdown":
@@ -137,6 +136,14 @@ def columns_of(notebook: nbformat.NotebookNode) -> list[list[Slide]]:
     return columns
 
 
+def _is_in_deck(cell):
+    return cell.cell_type != "raw" and _kind_of(cell) != "skip" and not is_claims(cell)
+
+
+def _kind_of(cell):
+    return cell.metadata.get("slideshow", {}).get("slide_type", "-")
+
+
 def _repeat_heading(column):
     """Whoever looks up in the middle of a section sees which one it is."""
     heading = _heading_of(column[0])
@@ -146,7 +153,10 @@ def _repeat_heading(column):
 
 def _heading_of(slide):
     """The text of a slide's first heading; "" without one."""
-    found = BeautifulSoup("".join(slide.pieces), "html.parser").find(["h1", "h2", "h3"])
+    text = "".join(slide.pieces)
+    if not re.search("<h[123]", text):  # most slides; to parse them takes long
+        return ""
+    found = BeautifulSoup(text, "html.parser").find(["h1", "h2", "h3"])
     return found.get_text() if found else ""
 
 

@@ -9,8 +9,10 @@ import sys
 
 import numpy as np
 import pytest
+from forks import Forks
 from PIL import Image
 
+import course_utils.classroom  # noqa: F401 (before nbformat, which it makes quicker to import)
 from course_utils.parts import KEY_PART, PART_NUMBER, PARTS
 
 ORDINARY = "ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2"
@@ -73,6 +75,13 @@ def pytest_runtest_setup():
     np.random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].default_generator.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def forks():
+    """Runs Python in forks of a process that has imported what the course takes seconds for."""
+    with Forks("preloaded", "course_utils.classroom.export") as forks:
+        yield forks
 
 
 class DataWriter:

@@ -1,12 +1,12 @@
 """The course's notebooks in real nbgrader, with the settings that ship."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+from forks import Forks
 from grading_class import MASTERS, cell_of, put, solved
 
 from course_utils.classroom import ROOT, nbgrader_data
@@ -60,7 +60,23 @@ SUBMISSIONS = {"untouched": (None, 0), "half": (half, HALF), "right": (right, su
 
 
 @pytest.fixture(scope="module")
-def marked(tmp_path_factory):
+def nbgrader():
+    """Runs nbgrader's commands, which take seconds to import what they need."""
+    with Forks("nbgrader.apps.nbgraderapp") as forks:
+
+        def run(folder, *command):
+            environment = {k: v for k, v in os.environ.items() if not k.startswith("COURSE_STRICT")}
+            environment |= {"JUPYTER_PREFER_ENV_PATH": "1", "PYTHONPATH": str(ROOT)}
+            own = Path(sys.executable).parent
+            environment["PATH"] = f"{own}:{os.environ['PATH']}"  # it calls alembic
+            done = forks.run("-m", "nbgrader", *command, cwd=folder, env=environment)
+            assert done.returncode == 0, done.stderr[-3000:]
+
+        yield run
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory, nbgrader):
     """nbgrader's folder after all its steps."""
     folder = tmp_path_factory.mktemp("course")
     (folder / "nbgrader_config.py").write_bytes((ROOT / "nbgrader_config.py").read_bytes())
@@ -77,20 +93,6 @@ def marked(tmp_path_factory):
     nbgrader(folder, "autograde", ASSIGNMENT)
     nbgrader(folder, "generate_feedback", ASSIGNMENT)
     return folder
-
-
-def nbgrader(folder, *command):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("COURSE_STRICT")}
-    environment |= {"JUPYTER_PREFER_ENV_PATH": "1", "PYTHONPATH": str(ROOT)}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # it calls alembic
-    done = subprocess.run(
-        [sys.executable, "-m", "nbgrader", *command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.mark.parametrize("learner", SUBMISSIONS)

@@ -100,10 +100,9 @@ def test_importing_the_package_loads_no_library():
     assert foreign == {"course_utils", "course_utils._memory"}
 
 
-@pytest.mark.parametrize("name", ["pictures", "classifiers", "parts"])
-def test_what_every_notebook_imports_stays_light(name):
+def test_what_every_notebook_imports_stays_light():
     """Below 0.2 s beyond torch: nothing heavy but torch, NumPy and Pillow may come along."""
-    loaded = modules_after(f"import course_utils.{name}")
+    loaded = modules_after("from course_utils import classifiers, parts, pictures")
     heavy = {"torchvision", "matplotlib", "scipy", "skimage", "IPython", "ipywidgets", "captum"}
     heavy |= {"mitsuba", "pandas", "papermill"}
     assert not heavy & loaded
@@ -112,6 +111,11 @@ def test_what_every_notebook_imports_stays_light(name):
 def test_the_command_is_quick_to_ask_for_help():
     loaded = modules_after("import course_utils.classroom.command")
     assert not {"torch", "numpy", "papermill", "nbconvert"} & loaded
+
+
+def test_reading_a_notebook_builds_no_grammar_of_addresses():
+    loaded = modules_after("import course_utils.classroom.export, nbformat")
+    assert "jsonschema" in loaded and "lark" not in loaded
 
 
 def imports_of(file):

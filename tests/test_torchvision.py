@@ -1,6 +1,6 @@
 """torchvision imports beside a CPU-only torch, and a pair that matches is left alone.
 
-Each case runs in a Python of its own, since an operator can be defined only once.
+Each case runs in a process of its own, since an operator can be defined only once.
 """
 
 import os
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forks import Forks
 from waiting import HANG
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -36,18 +37,24 @@ for name in ("nms", "qnms"):
 """
 
 
-def run(code, *extra_folders):
-    """What `code` prints, with the extra folders ahead of the installed packages."""
-    path = os.pathsep.join(map(str, [*extra_folders, REPOSITORY]))
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=HANG,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+@pytest.fixture(scope="module")
+def with_torch():
+    """Processes that have imported torch, as all of them would, and no torchvision."""
+    with Forks("torch") as forks:
+        yield forks
+
+
+@pytest.fixture
+def run(with_torch):
+    """Runs code, with extra folders ahead of the installed packages; returns what it prints."""
+
+    def run(code, *extra_folders):
+        path = os.pathsep.join(map(str, [*extra_folders, REPOSITORY]))
+        result = with_torch.run("-c", code, env={**os.environ, "PYTHONPATH": path})
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    return run
 
 
 @pytest.fixture
@@ -73,10 +80,13 @@ import torchvision.transforms.v2
 model = torchvision.models.get_model("squeezenet1_1", weights=None).eval()
 print(tuple(model(torch.zeros(1, 3, 64, 64)).shape))
 """
-    assert run(code) == "(1, 1000)\n"
+    command = [sys.executable, "-c", code]  # from the very beginning, once
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    said = subprocess.check_output(command, env=environment, text=True, timeout=HANG)
+    assert said == "(1, 1000)\n"
 
 
-def test_importing_twice_gives_the_same_module():
+def test_importing_twice_gives_the_same_module(run):
     code = """
 from course_utils import _torchvision
 first = _torchvision.import_torchvision()
@@ -88,7 +98,7 @@ assert len(_torchvision._definitions) == definitions
     run(code)
 
 
-def test_an_import_that_failed_earlier_does_no_harm():
+def test_an_import_that_failed_earlier_does_no_harm(run):
     code = """
 try:
     import torchvision
@@ -100,7 +110,7 @@ assert import_torchvision().models.resnet18
     run(code)
 
 
-def test_an_imported_torchvision_is_left_alone(fake_torchvision):
+def test_an_imported_torchvision_is_left_alone(fake_torchvision, run):
     folder = fake_torchvision(MATCHING_PAIR)
     code = """
 import torchvision
@@ -111,7 +121,7 @@ assert not _torchvision._definitions
     run(code, folder)
 
 
-def test_a_matching_pair_defines_its_own_operators(fake_torchvision):
+def test_a_matching_pair_defines_its_own_operators(fake_torchvision, run):
     folder = fake_torchvision(MATCHING_PAIR)
     code = """
 from course_utils import _torchvision
@@ -121,7 +131,7 @@ assert not _torchvision._definitions
     run(code, folder)
 
 
-def test_missing_operators_are_defined_and_the_failed_import_is_forgotten(fake_torchvision):
+def test_missing_operators_are_defined_and_the_failed_import_is_forgotten(fake_torchvision, run):
     folder = fake_torchvision(UNMATCHED_PAIR)
     code = """
 import gc, torch
@@ -134,7 +144,7 @@ print(torchvision.helper.imports_of_the_package, torch.ops.torchvision.nms.defau
     assert run(code, folder) == f"1 {schema}\n"
 
 
-def test_only_the_missing_operator_is_defined(fake_torchvision):
+def test_only_the_missing_operator_is_defined(fake_torchvision, run):
     folder = fake_torchvision(UNMATCHED_PAIR)
     code = """
 import torch
@@ -148,7 +158,7 @@ assert torch.ops.torchvision.nms.default
 
 
 @pytest.mark.parametrize("error", ["RuntimeError('out of luck')", "ImportError('no such file')"])
-def test_other_failures_are_not_hidden(fake_torchvision, error):
+def test_other_failures_are_not_hidden(fake_torchvision, run, error):
     folder = fake_torchvision(f"raise {error}")
     code = f"""
 from course_utils import _torchvision

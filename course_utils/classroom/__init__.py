@@ -1,5 +1,6 @@
 """Everything around the notebooks: headless runs and learners' copies; the `course` command."""
 
+import sys
 from pathlib import Path
 
 from course_utils.errors import UsageError
@@ -9,6 +10,10 @@ __all__ = [
     "nbgrader_data", "read_notebook", "refuse_missing_picture",
     "refuse_namesakes",
 ]  # fmt: skip
+
+# nbformat brings jsonschema, which takes more than a second to build a grammar of internationalized
+# addresses where it finds this package. Notebooks have none, and jsonschema does without it.
+sys.modules.setdefault("rfc3987_syntax", None)  # pyright: ignore[reportArgumentType]
 
 ROOT = Path(__file__).resolve().parents[2]
 """The course's folder: the clone that `course_utils` is installed from."""

@@ -73,7 +73,7 @@ def finished(tmp_path_factory):
     add_check(folder / "wrong.ipynb", "swap", 2)
     command = [sys.executable, "-m", "course_utils.classroom.command", "run"]
     command += [str(path) for path in sorted(folder.glob("*.ipynb"))]
-    command += ["-p", "SIZE", "64", "-p", "NAME", "coffee", "--jobs", "3"]
+    command += ["-p", "SIZE", "64", "-p", "NAME", "coffee", "--jobs", "2"]
     out = folder / "out"
     process = subprocess.run(
         [*command, "--out", str(out)], cwd=folder, capture_output=True, text=True

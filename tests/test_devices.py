@@ -1,7 +1,5 @@
 """Where networks compute: one setting, the same results, nothing on the wrong device."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pretend_device
@@ -76,11 +74,10 @@ def test_with_an_accelerator_its_random_numbers_are_seeded_too(monkeypatch):
 @pytest.mark.skipif(
     not pretend_device.AVAILABLE, reason="this torch has no devices written in Python"
 )
-def test_everything_works_on_an_accelerator():
+def test_everything_works_on_an_accelerator(forks):
     """In a process of its own, see `on_the_pretended_device`."""
     file = Path(__file__).with_name("on_the_pretended_device.py")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = forks.run("-m", "pytest", "-q", "-p", "no:cacheprovider", file)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout and "skipped" not in done.stdout
 

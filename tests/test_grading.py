@@ -37,7 +37,7 @@ STEM = "05_saliency"
 """Exercises that carry bad answers, and the one whose answer stays right."""
 
 FULL = {stem: sum(a_master.points.values()) for stem, a_master in MASTERS.items()}
-LIMITS = Limits(seconds=6, waiting=10, memory=1_500_000_000)
+LIMITS = Limits(seconds=6, waiting=10, memory=1_500_000_000, processes=50)
 
 HAS_SANDBOX = shutil.which("bwrap") is not None and sys.platform == "linux"
 needs_sandbox = pytest.mark.skipif(not HAS_SANDBOX, reason="needs bubblewrap")
@@ -145,12 +145,12 @@ BEFORE = {
 """Code before some of these answers."""
 
 GOOD = {
-    "leaves a daemon": (
-        "import subprocess\nsubprocess.Popen(['sleep', '1000'], start_new_session=True)"
+    "leaves a daemon and a file": (  # each by itself ends the run, see "fork bomb", "disk filler"
+        "import subprocess\nsubprocess.Popen(['sleep', '1000'], start_new_session=True)\n"
+        "open('/tmp/notes', 'w').write('x')"
     ),
     "prints a lot": "print('x' * 10**6)",
     "logs": "import sys\nsys.stderr.write('x' * 10**6)",
-    "writes a file": "open('/tmp/notes', 'w').write('x')",
 }
 """What right answers may do besides."""
 

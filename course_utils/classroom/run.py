@@ -161,6 +161,7 @@ def _execute_all(notebooks, parameters, out, jobs, timeout):
     """
     spawn = multiprocessing.get_context("spawn")
     slots = spawn.Queue()
+    jobs = min(jobs, len(notebooks))  # all processes begin at once
     for slot in range(jobs):
         slots.put(slot)
     results = {}

@@ -9,8 +9,9 @@ import tarfile
 import nbformat
 import pytest
 from browser import Browser, needs_browser
+from nbconvert.filters import clean_html
 
-from course_utils.classroom import UsageError, find_notebooks, slides
+from course_utils.classroom import UsageError, export, find_notebooks, slides
 from course_utils.classroom.command import main
 from course_utils.classroom.export import to_html
 
@@ -67,6 +68,21 @@ def test_a_formula_that_cannot_be_read_stays_as_it_was():
 def test_answers_are_folded():
     page = to_html(notebook(), "name")
     assert page.count("<summary>One right answer</summary>") == 1
+
+
+@pytest.mark.parametrize(
+    "inside, is_code",
+    [
+        ('<span></span><span class="kn">import</span> <span class="nn">os</span>\n1 &lt; 2', True),
+        ("<script>alert()</script>", False),
+        ("<span onclick='alert()'>1</span>", False),
+        ("1</pre></div><iframe src='x'></iframe><div><pre>", False),
+    ],
+)
+def test_only_code_in_its_colours_is_not_cleaned(inside, is_code):
+    text = f'<div class=" highlight hl-ipython3"><pre>{inside}</pre></div>\n'
+    assert export._clean(text) == (text if is_code else clean_html(text))
+    assert is_code or clean_html(text) != text
 
 
 @pytest.mark.parametrize("path", find_notebooks(), ids=lambda path: path.stem)

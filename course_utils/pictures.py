@@ -184,8 +184,10 @@ def regions(scene: int) -> dict[str, Tensor]:
 def grown(mask: Tensor, pixels: int) -> Tensor:
     """A mask (H, W) bool, wider by `pixels` on every side (a square dilation); none with 0."""
     check_count("pixels", pixels, least=0)
-    width = 2 * pixels + 1
-    wider = torch.nn.functional.max_pool2d(mask[None].float(), width, stride=1, padding=pixels)
+    width, wider = 2 * pixels + 1, mask[None].float()
+    for side in ((width, 1), (1, width)):  # one after the other: far fewer comparisons
+        padding = [length // 2 for length in side]
+        wider = torch.nn.functional.max_pool2d(wider, side, stride=1, padding=padding)
     return wider[0] > 0
 
 

@@ -17,6 +17,11 @@ class Blob:
     distance: Callable
 
 
+def _length(x, y, z):
+    """The length of vectors: np.linalg.norm's, bit for bit, without its slow sum of three."""
+    return np.sqrt(x * x + y * y + z * z)
+
+
 def cone(start, end, start_radius, end_radius):
     """Distance to a capsule whose radius changes -> a function of points (..., 3)."""
     start, end = np.asarray(start, np.float32), np.asarray(end, np.float32)
@@ -24,9 +29,9 @@ def cone(start, end, start_radius, end_radius):
 
     def distance(points):
         along = np.clip(((points - start) @ axis) / (axis @ axis + 1e-9), 0, 1)
-        nearest = start + along[..., None] * axis
+        apart = (points[..., n] - (start[n] + along * axis[n]) for n in range(3))
         radius = start_radius + (end_radius - start_radius) * along
-        return np.linalg.norm(points - nearest, axis=-1) - radius
+        return _length(*apart) - radius
 
     return distance
 
@@ -39,8 +44,8 @@ def ellipsoid(centre, radii, rotation=None):
         local = points - centre
         if rotation is not None:
             local = local @ np.asarray(rotation, np.float32)
-        scaled = np.linalg.norm(local / radii, axis=-1)
-        gradient = np.linalg.norm(local / radii**2, axis=-1)
+        scaled = _length(*(local[..., n] / radii[n] for n in range(3)))
+        gradient = _length(*(local[..., n] / radii[n] ** 2 for n in range(3)))
         return scaled * (scaled - 1) / (gradient + 1e-6)
 
     return distance

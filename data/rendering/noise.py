@@ -3,19 +3,30 @@
 import numpy as np
 
 _MASK = 0xFFFFFFFF
+_PRIMES = (374761393, 668265263, 2147483647)
+"""The factor of a cell's number along each axis."""
 
 
 def cell_hash(ix, iy, iz, seed):
     """A uniform number in [0, 1] for every integer cell (arrays of any one shape)."""
     with np.errstate(over="ignore"):  # wrapping around is what a hash wants
-        return _hash(ix, iy, iz, seed)
+        first, second, third = (_term(*pair) for pair in zip((ix, iy, iz), _PRIMES))
+        return _mixed(first + second + third + _seed_term(seed))
 
 
-def _hash(ix, iy, iz, seed):
-    h = (ix.astype(np.int64) * 374761393 + iy.astype(np.int64) * 668265263) & _MASK
-    h = (h + iz.astype(np.int64) * 2147483647 + seed * 1274126177) & _MASK
-    h = ((h ^ (h >> 13)) * 1274126177) & _MASK
-    h = ((h ^ (h >> 16)) * 2246822519) & _MASK
+def _term(numbers, prime):
+    """What the cells' numbers along one axis add to the hash, modulo 2 ** 32."""
+    return (numbers.astype(np.int64) & _MASK).astype(np.uint32) * np.uint32(prime)
+
+
+def _seed_term(seed):
+    return np.uint32(int(seed) * 1274126177 & _MASK)
+
+
+def _mixed(h):
+    """Sums of terms as numbers in [0, 1]."""
+    h = (h ^ (h >> 13)) * np.uint32(1274126177)
+    h = (h ^ (h >> 16)) * np.uint32(2246822519)
     return ((h ^ (h >> 13)) & 0xFFFFFF) / float(0xFFFFFF)
 
 
@@ -25,12 +36,16 @@ def value_noise(points, seed=0):
     floor = np.floor(points)
     t = points - floor
     t = t * t * t * (t * (t * 6 - 15) + 10)
-    cell = floor.astype(np.int64)
+    weights = [(1 - t[..., axis], t[..., axis]) for axis in range(3)]
     total = 0.0
-    for corner in np.ndindex(2, 2, 2):
-        weight = np.prod(np.where(np.array(corner, bool), t, 1 - t), axis=-1)
-        ix, iy, iz = (cell[..., axis] + corner[axis] for axis in range(3))
-        total = total + weight * cell_hash(ix, iy, iz, seed)
+    with np.errstate(over="ignore"):
+        terms = [_term(floor[..., axis], prime) for axis, prime in enumerate(_PRIMES)]
+        terms[0] = terms[0] + _seed_term(seed)
+        terms = [(term, term + np.uint32(prime)) for term, prime in zip(terms, _PRIMES)]
+        for i, j in np.ndindex(2, 2):
+            weight, number = weights[0][i] * weights[1][j], terms[0][i] + terms[1][j]
+            for k in range(2):
+                total = total + weight * weights[2][k] * _mixed(number + terms[2][k])
     return total
 
 

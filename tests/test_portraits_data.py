@@ -68,10 +68,10 @@ def test_a_part_changes_its_own_place_and_nothing_far_away(test_set):
         whole = pictures.load_picture(entry)
         variants = pictures.load_variants(entry)
         masks = pictures.load_removable_masks(entry)
+        outside = ~pictures.grown(pictures.load_mask(entry), 8)
         for part, mask in masks.items():
             count += 1
             where = changed(variants[f"without_{part.replace(' ', '_')}"], whole)
-            outside = ~pictures.grown(pictures.load_mask(entry), 8)
             on_surface = "body" in PORTRAIT_PARTS[entry.label][part]  # it may be anywhere there
             if where[mask].float().mean() <= (0.05 if on_surface else 0.8):
                 unseen.append((entry.name, part))

@@ -1,6 +1,7 @@
 """Portraits: whole pictures and their variants agree wherever the change is not seen."""
 
 from collections import Counter
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,6 +20,20 @@ NUMBER = 40_000
 @pytest.fixture(scope="module")
 def shots():
     return portraits.shoot("test", "submarine", NUMBER, samples=4, size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def room():
+    """The darkroom of the same scene, with its whole picture developed."""
+    mesh = portraits._body("submarine", NUMBER)
+    portrait, seed, _ = portraits.find_portrait("submarine", "test", NUMBER, samples=4, size=SIZE)
+    return portraits._Darkroom(portrait, seed, mesh)
+
+
+@cache
+def natural(creator):
+    """A whole natural object, made once for all tests."""
+    return creator(3, natural=True)
 
 
 def variants(shots):
@@ -81,21 +96,15 @@ def test_a_variant_changes_where_its_part_is(shots):
         assert same[0].all(), f"{part}: the sky above"
 
 
-def test_a_tile_is_the_same_in_every_scene_that_shows_the_same(shots):
-    mesh = portraits._body("submarine", NUMBER)
-    portrait, seed, _ = portraits.find_portrait("submarine", "test", NUMBER, samples=4, size=SIZE)
-    room = portraits._Darkroom(portrait, seed, mesh)
-    bare = room._view(None, portrait.shapes, [], portrait.emitters)
+def test_a_tile_is_the_same_in_every_scene_that_shows_the_same(room):
+    bare = room._view(None, room.portrait.shapes, [], room.portrait.emitters)
     np.testing.assert_array_equal(bare.render(0, 0), room.tiles[0, 0])  # sky
     assert np.abs(bare.render(1, 1) - room.tiles[1, 1]).max() > 0  # the hull is gone
 
 
-def test_a_tiled_variant_is_what_a_whole_render_gives(shots):
+def test_a_tiled_variant_is_what_a_whole_render_gives(shots, room):
     """Tiles that were not rendered again would not have changed visibly."""
-    mesh = portraits._body("submarine", NUMBER)
-    bare = portraits._body("submarine", NUMBER, ("sail",))
-    portrait, seed, _ = portraits.find_portrait("submarine", "test", NUMBER, samples=4, size=SIZE)
-    room = portraits._Darkroom(portrait, seed, mesh)
+    bare, portrait = portraits._body("submarine", NUMBER, ("sail",)), room.portrait
     view = room._view(bare, portrait.shapes, portrait.beside, portrait.emitters)
     tiles = {place: view.render(*place) for place in room.tiles}
     everything = room._developed(room._assembled(tiles), room.exposure)
@@ -126,7 +135,7 @@ def test_changes_only_keeps_whole_blocks():
     ],
 )
 def test_a_part_is_left_out_alone(creator, part, extent):
-    whole = creator(3, natural=True)
+    whole = natural(creator)
     bare = creator(3, natural=True, without=(part,))
     number = PART_NUMBER[part]
     assert (whole.parts == number).any() and not (bare.parts == number).any()
@@ -139,7 +148,7 @@ def test_a_part_is_left_out_alone(creator, part, extent):
 
 @pytest.mark.parametrize("creator", [balls.basketball, balls.volleyball])
 def test_an_oval_ball_rests_where_the_round_one_does(creator):
-    whole, oval = creator(3, natural=True), creator(3, natural=True, without=("roundness",))
+    whole, oval = natural(creator), creator(3, natural=True, without=("roundness",))
     assert oval.vertices[:, 2].min() == pytest.approx(whole.vertices[:, 2].min(), abs=1e-3)
     assert np.ptp(oval.vertices[:, 0]) > 1.2 * np.ptp(oval.vertices[:, 2])
     np.testing.assert_array_equal(whole.colours, oval.colours)
@@ -147,7 +156,7 @@ def test_an_oval_ball_rests_where_the_round_one_does(creator):
 
 @pytest.mark.parametrize("creator", [balls.basketball, balls.volleyball])
 def test_a_ball_without_its_colours_keeps_its_shape(creator):
-    whole, pale = creator(3, natural=True), creator(3, natural=True, without=("colours",))
+    whole, pale = natural(creator), creator(3, natural=True, without=("colours",))
     np.testing.assert_array_equal(whole.vertices, pale.vertices)
     body = whole.parts == PART_NUMBER["body"]
     assert np.ptp(pale.colours[body].mean(axis=0)) < np.ptp(whole.colours[body].mean(axis=0))
@@ -157,7 +166,7 @@ def test_a_ball_without_its_colours_keeps_its_shape(creator):
     (savanna.zebra, "trunk", "trunk"), (sea.submarine, "fluke", "fluke"),
 ])  # fmt: skip
 def test_an_addition_leaves_the_rest_in_place(creator, addition, part):
-    whole, more = creator(3, natural=True), creator(3, natural=True, **{addition: True})
+    whole, more = natural(creator), creator(3, natural=True, **{addition: True})
     number = PART_NUMBER[part]
     assert (more.parts == number).any() and not (whole.parts == number).any()
     legs = "legs" if creator is savanna.zebra else "rudder"
@@ -170,7 +179,7 @@ def test_an_addition_leaves_the_rest_in_place(creator, addition, part):
 def test_the_natural_look_is_an_option():
     """Without it the look-alikes' objects are as they were; see also their own tests."""
     for label, kind in KINDS.items():
-        plain = look_alikes.CREATORS[label](5)
-        assert plain.vertices.shape != kind.creator(5, natural=True).vertices.shape or (
-            np.abs(plain.colours - kind.creator(5, natural=True).colours).max() > 0.01
+        plain, other = look_alikes.CREATORS[label](3), natural(kind.creator)
+        assert plain.vertices.shape != other.vertices.shape or (
+            np.abs(plain.colours - other.colours).max() > 0.01
         )

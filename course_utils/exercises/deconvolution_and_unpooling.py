@@ -882,5 +882,6 @@ def _all_channels(pictures, examples):
     "axis. Make one long vector of each picture first: `flatten`."
 )
 def _pixel_by_pixel(pictures, examples):
-    pairs = pictures[:, None, None], examples[None]
-    return F.cosine_similarity(*pairs, dim=3).mean((2, 3, 4)).argmax(1)
+    # What F.cosine_similarity(pictures[:, None, None], examples[None], dim=3) finds, much faster.
+    pixels, drawn = F.normalize(pictures, dim=1), F.normalize(examples, dim=2)
+    return torch.einsum("nchw,kmchw->nk", pixels, drawn).argmax(1)

@@ -23,7 +23,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import mutation_operators as operators
@@ -136,7 +136,7 @@ class Subject:
         own = {}
         for name, tree in self.functions.items():
             tree = mutant.tree if mutant and mutant.place == name else tree
-            own |= _defined(operators.counted(tree), space)
+            own |= _defined(tree, space)
         for function in own.values():
             function.reference = function  # where another exercise's reference is called
         space |= own
@@ -209,11 +209,17 @@ def _mutant(name, kind, tree, before, after):
 
 
 def _defined(tree, space):
-    """{name: function} of a tree, with `space` as its globals."""
-    module = ast.fix_missing_locations(ast.Module([tree], []))
+    """{name: function} of a tree whose loops count their turns, with `space` as its globals."""
     own = {}
-    exec(compile(module, "<mutant>", "exec"), space, own)
+    exec(_compiled(tree), space, own)
     return own
+
+
+@cache
+def _compiled(tree):
+    """The code of a tree, made once: it is tried on the probes of several seeds."""
+    module = ast.fix_missing_locations(ast.Module([operators.counted(tree)], []))
+    return compile(module, "<mutant>", "exec")
 
 
 # ---------------------------------------------------------------------------- many of them

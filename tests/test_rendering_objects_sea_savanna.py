@@ -11,6 +11,7 @@ mitsuba = pytest.importorskip("mitsuba")
 mitsuba.set_variant("scalar_rgb")
 
 from course_utils.parts import KEY_PART, PART_NUMBER, PARTS  # noqa: E402
+from data.rendering import fields, meshes  # noqa: E402
 from data.rendering.savanna import elephant, zebra  # noqa: E402
 from data.rendering.sea import grey_whale, submarine, water  # noqa: E402
 
@@ -156,3 +157,15 @@ def test_the_sea_is_flat_on_average_and_reaches_to_the_horizon():
     bounds = water(np.random.default_rng(0)).bbox()
     assert bounds.max[0] > 1000 and bounds.max[1] > 1000
     assert -1 < bounds.min[2] < 0 < bounds.max[2] < 1
+
+
+def test_distances_to_round_bodies_by_hand():
+    points = np.random.default_rng(0).uniform(-2, 2, (4, 5, 6, 3)).astype(np.float32)
+    centre, radii, turn = np.array([0.3, -0.2, 0.1]), np.array([1, 0.5, 2]), meshes.rotation_z(0.7)
+    local = (points - centre) @ turn
+    scaled = np.linalg.norm(local / radii, axis=-1)
+    expected = scaled * (scaled - 1) / np.linalg.norm(local / radii**2, axis=-1)
+    assert np.allclose(fields.ellipsoid(centre, radii, turn)(points), expected, atol=1e-4)
+    capsule = fields.cone([0, 0, 0], [0, 0, 2], 1, 0.5)
+    found = capsule(np.array([[3, 4, -1], [3, 4, 1], [2, 3, 8]], np.float32))
+    assert np.allclose(found, [26**0.5 - 1, 5 - 0.75, 7 - 0.5], atol=1e-5)

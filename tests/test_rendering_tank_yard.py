@@ -77,6 +77,27 @@ def test_noise_is_smooth_seeded_and_bounded():
     assert np.abs(noise.fbm(points + 1e-4, seed=3) - values).max() < 0.02
 
 
+def hash_by_hand(cell, seed):
+    """The hash of one cell in Python's whole numbers, which don't wrap."""
+    numbers = zip((*cell, seed), (374761393, 668265263, 2147483647, 1274126177))
+    h = sum(int(number) * factor for number, factor in numbers) % 2**32
+    h = (h ^ (h >> 13)) * 1274126177 % 2**32
+    h = (h ^ (h >> 16)) * 2246822519 % 2**32
+    return ((h ^ (h >> 13)) % 2**24) / (2**24 - 1)
+
+
+def test_noise_goes_from_the_number_of_one_cell_to_the_next():
+    cells = np.random.default_rng(0).integers(-1000, 1000, (50, 3))
+    for seed in (3, 999_999):
+        numbers = np.array([hash_by_hand(cell, seed) for cell in cells])
+        assert np.array_equal(noise.cell_hash(*cells.T, seed), numbers)
+        assert np.array_equal(noise.value_noise(cells, seed), numbers)
+        assert np.allclose(noise.value_noise(cells - 1e-6, seed), numbers, atol=1e-6)
+    corners = cells[0] + list(np.ndindex(2, 2, 2))
+    middle = noise.value_noise(cells[0] + 0.5, seed)
+    assert np.isclose(middle, np.mean([hash_by_hand(corner, seed) for corner in corners]))
+
+
 def test_masks_are_written_as_palette_png(shots, tmp_path):
     from PIL import Image
 

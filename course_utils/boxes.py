@@ -59,8 +59,8 @@ def boxes_from_map(heatmap: Tensor, thresholds: Iterable[float]) -> list[Box]:
 def _box_of_largest(hot):
     """The box of the largest connected region in (H, W) bool, which is not empty."""
     top, left, bottom, right = _box_around(hot)
-    regions, count = ndimage.label(hot[top:bottom, left:right], TOUCHING)
-    if count == 1:
+    regions = np.zeros((bottom - top, right - left), dtype=np.int32)
+    if ndimage.label(hot[top:bottom, left:right], TOUCHING, output=regions) == 1:
         return top, left, bottom, right
     largest = np.bincount(regions.ravel())[1:].argmax() + 1
     above, before, below, after = _box_around(regions == largest)

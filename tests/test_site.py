@@ -215,9 +215,9 @@ def look_again(browser, width, theme):
 def test_nobody_stumbles_over_a_page(page, site, browser, axe_core):
     look(browser, site, page, 1280, "light")
     assert axe.violations(browser, axe_core) == []
+    look_again(browser, 390, "dark")
+    assert browser.evaluate("innerWidth") == 390, "too wide"
     if page.startswith("notebooks/"):
-        look_again(browser, 390, "dark")
-        assert browser.evaluate("innerWidth") == 390, "too wide"
         figure = "document.querySelector('img.figure')"
         assert browser.evaluate(f"getComputedStyle({figure}).filter") == "none"
 

@@ -58,13 +58,11 @@ def boxes_from_map(heatmap: Tensor, thresholds: Iterable[float]) -> list[Box]:
 
 def _box_of_largest(hot):
     """The box of the largest connected region in (H, W) bool, which is not empty."""
-    top, left, bottom, right = _box_around(hot)
-    regions = np.zeros((bottom - top, right - left), dtype=np.int32)
-    if ndimage.label(hot[top:bottom, left:right], TOUCHING, output=regions) == 1:
-        return top, left, bottom, right
-    largest = np.bincount(regions.ravel())[1:].argmax() + 1
-    above, before, below, after = _box_around(regions == largest)
-    return top + above, left + before, top + below, left + after
+    regions = np.zeros(hot.shape, dtype=np.int32)
+    ndimage.label(hot, TOUCHING, output=regions)
+    if regions.max() > 1:
+        hot = regions == np.bincount(regions.ravel())[1:].argmax() + 1
+    return _box_around(hot)
 
 
 @checks_arguments

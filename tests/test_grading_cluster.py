@@ -106,7 +106,7 @@ def test_when_all_workers_are_gone_the_rest_is_given_up(threads, monkeypatch):
 class Lost:
     """A future whose result died with its worker, and comes after some time or never."""
 
-    status = "finished"
+    status = "pending"  # what it was while others were waited for, "finished", is over
 
     def __init__(self, times, text=""):
         self.times, self.text = times, text

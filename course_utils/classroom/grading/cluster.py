@@ -94,38 +94,41 @@ class _Cluster:
 
     def _done(self):
         """Takes those out of `running` that are done; all, if nobody is left to do them."""
+        done = self._waited_for()
+        for future in done or list(self.running):
+            task = self.running.pop(future)
+            yield task, self._result(task, future) if done else _given_up(task)
+
+    def _waited_for(self):
+        """The futures that are done, one at least; none, if the cluster has no workers left."""
         from distributed import wait
 
-        done = set()
-        while not done:
+        while True:
             try:
-                done = wait(list(self.running), ALONE, return_when="FIRST_COMPLETED").done  # pyright: ignore[reportAttributeAccessIssue] (no coroutine: the client is not asynchronous)
+                return wait(list(self.running), ALONE, return_when="FIRST_COMPLETED").done  # pyright: ignore[reportAttributeAccessIssue] (no coroutine: the client is not asynchronous)
             except TimeoutError:
                 if not self._threads():
-                    done = set(self.running)
-        for future in done:
-            task = self.running.pop(future)
-            yield task, self._result(task, future)
+                    return set()
 
     def _result(self, task, future):
-        """The result of a task that is done, or given up."""
-        status = future.status
-        if status == "finished":
-            return self._fetched(task, future)
-        if status == "error":
-            return failed(task, f"its Dask worker broke ({_words(future.exception())})")
-        return failed(task, f"the cluster has no workers left (its task is {status})")
+        """The result of a task that is done.
 
-    def _fetched(self, task, future):
-        """A result may be lost with the worker that holds it: then another one computes it anew."""
-        while True:
+        It may be lost with the worker that holds it, even while others of the same time are read;
+        then another worker computes it anew.
+        """
+        while future.status != "error":  # a task's own TimeoutError must not look like waiting
             try:
                 return Result.from_json(future.result(timeout=ALONE))
             except TimeoutError:
                 if not self._threads():
-                    return failed(task, "the cluster has no workers left (its result is lost)")
+                    return _given_up(task)
             except Exception as error:
                 return failed(task, f"its Dask worker broke ({_words(error)})")
+        return failed(task, f"its Dask worker broke ({_words(future.exception())})")
+
+
+def _given_up(task):
+    return failed(task, "the cluster has no workers left")
 
 
 def _words(error):

@@ -163,6 +163,15 @@ def test_an_update_keeps_answers_and_brings_new_cells(course):
     assert course(master_notebook([new_markdown_cell("New text", id="new")])).action == "unchanged"
 
 
+def test_a_byte_order_mark_costs_no_answer(course):
+    path = course().path
+    change(path, answer)
+    path.write_text(path.read_text(), encoding="utf-8-sig")  # as Windows' Notepad may save it
+    update = course(new_master())
+    assert (update.action, update.kept) == ("updated", None)
+    assert source_of(update.path, "solution") == ANSWER
+
+
 def test_an_exercise_that_has_changed_is_shown_above_the_answer_and_no_longer_passed(course):
     def run(cells):
         answer(cells)

@@ -58,7 +58,8 @@ def update_copy(master: Path, folder: Path) -> Update:
 
 def read_copy(path: Path) -> nbformat.NotebookNode:
     """A learner's file; raises some exception if it is damaged in any way."""
-    notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    text = path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark before it
+    notebook = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
     if notebook.nbformat != 4:
         raise ValueError("another version of the format, which a conversion might cut short")
     _give_ids(notebook)

@@ -43,13 +43,6 @@ def check_preprocess(preprocess) -> None:
             f"resize={preprocess.resize}: the crop of {preprocess.size} pixels can't be larger than"
             " what it is cut from."
         )
-    for name in ("mean", "std"):
-        values = getattr(preprocess, name)
-        if not isinstance(values, (tuple, list)) or len(values) != 3:
-            raise ValueError(
-                f"{name}={values!r}: give three numbers, one each for red, green and blue, such as"
-                " (0.5, 0.5, 0.5)."
-            )
     check_colours(preprocess.mean, preprocess.std)
     modes = ("nearest", "nearest-exact", "bilinear", "bicubic")
     if preprocess.interpolation not in modes:

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_utils import _devices, _network_files, _own_networks
+from course_utils._arguments import three_numbers
 from course_utils._networks import Ready, evaluating, network_of, output_in
 from course_utils.architectures import PlainNet, architecture_of, build, named_layers
 from course_utils.errors import DataError, PictureError, check_count, unknown_name
@@ -188,7 +189,7 @@ class Preprocess:
     size: int
     """S, in pixels."""
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    """Of each colour, in [0, 1]; by default ImageNet's."""
+    """Of each colour, in [0, 1]; by default ImageNet's. Any three numbers are kept as a tuple."""
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     resize: int | None = None
     """The shorter side before the centre crop to S; None: S itself."""
@@ -196,6 +197,9 @@ class Preprocess:
 
     def __post_init__(self):
         _own_networks.check_preprocess(self)
+        for name in ("mean", "std"):  # tensors and arrays are welcome
+            numbers = three_numbers(name, getattr(self, name)).tolist()
+            object.__setattr__(self, name, tuple(numbers))
 
 
 def wrap(

@@ -10,6 +10,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -755,6 +756,13 @@ def test_a_grey_network_and_other_sizes_get_a_sentence():
 def test_preprocessing_that_no_network_wants(arguments, message):
     with pytest.raises(ValueError, match=message):
         Preprocess(**arguments)
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
+def test_three_numbers_may_come_in_any_kind_of_list(kind):
+    given = Preprocess(32, kind([0.5, 0.25, 0.125]), kind([0.5, 0.5, 1.0]))
+    assert given == Preprocess(32, (0.5, 0.25, 0.125), (0.5, 0.5, 1.0))
+    assert hash(given) == hash(Preprocess(32, (0.5, 0.25, 0.125), (0.5, 0.5, 1.0)))
 
 
 def test_outputs_with_several_parts_are_wrapped_and_keep_their_layers():

@@ -81,8 +81,10 @@ class PretendTensor(torch.Tensor):
 
     @staticmethod
     def __new__(cls, held):
-        with torch.inference_mode(False):  # its tensors can't be shared with what torch derives
-            tensor = torch._C._acc.create_empty_tensor(held.shape, held.dtype)
+        if torch.is_inference_mode_enabled():  # its tensors can't be shared with what torch derives
+            with torch.inference_mode(False):  # entering it takes longer than many operations do
+                return cls.__new__(cls, held)
+        tensor = torch._C._acc.create_empty_tensor(held.shape, held.dtype)
         tensor.__class__ = PretendTensor
         return tensor
 

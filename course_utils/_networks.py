@@ -9,6 +9,7 @@ returns.
 import functools
 import inspect
 import sys
+import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,6 +73,7 @@ def looks_inside(function: Callable) -> Callable:
             )
         _warn_of_batch_statistics(network)
         with (
+            ONE_AT_A_TIME,
             torch.inference_mode(False),
             _full_precision(network),
             evaluating(network),
@@ -289,6 +291,9 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         for module, mode in modes:
+            if mode and type(module).train is not nn.Module.train:
+                module.train()  # what it does besides, such as taking merged weights apart
+        for module, mode in modes:
             module.training = mode
 
 
@@ -312,6 +317,12 @@ _UNHEARD: list[bool] = []
 _CAUGHT: list[list[Tensor]] = []
 """The lists of `outputs_of` that are being filled."""
 
+ONE_AT_A_TIME = threading.RLock()
+"""Held while a technique runs, which changes the network and a few of torch's functions."""
+
+BEFORE_GRADIENTS: list[Callable[[Tensor], None]] = []
+"""What is shown each number before its gradient is taken."""
+
 
 class Ready:
     """A network as a technique runs it: x (N, 3, H, W) -> its output, a tensor.
@@ -331,6 +342,10 @@ class Ready:
 
     def __call__(self, x: Tensor, entering: Callable[[Tensor], None] | None = None) -> Tensor:
         """The network's output; `entering` is told the very tensor that enters the network."""
+        with ONE_AT_A_TIME:
+            return self._answer(x, entering)
+
+    def _answer(self, x, entering):
         if len(x) > 1 and not self._is_asked_about_batches:
             self._warn_of_others_in_the_batch(x)
         if fast_layout(self.model, x) == torch.channels_last:
@@ -382,25 +397,35 @@ class Ready:
             return
         if _norm_without_statistics(self.model) is not None:
             return  # a warning has told
-        one, few = x[:1].detach(), x[:MOST_ASKED].detach()
-        is_telling = not torch.equal(one.expand_as(few), few)  # equal pictures hide each other
+        one = x[:1].detach()
         try:
             with torch.no_grad(), _unheard():
                 alone, again = (self._run(one, torch.contiguous_format, None) for _ in range(2))
-                among = self._run(few, torch.contiguous_format, None) if is_telling else alone
+                among = self._among_others(one, x[1:MOST_ASKED].detach())
         except Exception:  # a number of pictures that it doesn't take; with its own it may run
             return
         if self._warn_of_chance(alone, again):
             return
-        if alone.shape[1:] != among.shape[1:] or _differ(alone, among[:1]):
+        if alone.shape[1:] != among.shape[1:] or _differ(alone, among[-1:]):
             warnings.warn(
                 "What this network says about a picture depends on the others in its batch, and so"
                 " do maps: it seems to normalize by the batch. Pass batch=1 and one picture at a"
                 " time.",
                 stacklevel=3,
             )
-        elif is_telling:
+        else:
             _ONE_BY_ONE.add(self.model)
+
+    def _among_others(self, one, others):
+        """The outputs for other pictures and then for one.
+
+        The others are far brighter and richer in contrast than pictures, so that what mixes them
+        with the one shows; and as they are, if the network refuses such.
+        """
+        try:
+            return self._run(torch.cat([10 * others + 1, one]), torch.contiguous_format, None)
+        except Exception:  # whatever a network says of such pictures
+            return self._run(torch.cat([others, one]), torch.contiguous_format, None)
 
     def _warn_of_chance(self, once, again):
         """Warns if a network said two things of one picture -> whether it did."""
@@ -408,7 +433,7 @@ class Ready:
             return False
         warnings.warn(
             "What this network says about a picture changes from run to run, and so do maps: it"
-            " seems to draw random numbers.",
+            " seems to draw random numbers, or to remember earlier runs.",
             stacklevel=4,
         )
         return True
@@ -438,9 +463,32 @@ class Ready:
         if self._is_fixed:
             return output_in(self.model(x))
         if layout not in self._weights:
-            tensors = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
-            self._weights[layout] = {n: arranged(t.detach(), layout) for n, t in tensors.items()}
-        return output_in(functional_call(self.model, self._weights[layout], (x,)))
+            self._weights[layout] = _weights_in(self.model, layout)
+        # Tied, a module with two names would be handed each weight twice, and keep the second.
+        call = functional_call(self.model, self._weights[layout], (x,), tie_weights=False)
+        return output_in(call)
+
+
+def _weights_in(model, layout):
+    """{name: tensor} of all that a network computes with, each module once, in an order of memory.
+
+    Buffers are copies, because some networks write into them. What is shared stays shared.
+    """
+    arranged_once = {}
+
+    def ready(tensor):
+        if id(tensor) not in arranged_once:
+            own = tensor.detach()
+            own = own if isinstance(tensor, nn.Parameter) else own.clone()
+            arranged_once[id(tensor)] = arranged(own, layout)
+        return arranged_once[id(tensor)]
+
+    return {
+        f"{path}.{name}" if path else name: ready(tensor)
+        for path, module in model.named_modules()
+        for name, tensor in (*module._parameters.items(), *module._buffers.items())
+        if tensor is not None
+    }
 
 
 def _differ(usual, other):
@@ -504,6 +552,8 @@ def gradients_of(
 
     Raises ValueError, one sentence, for any error on the way back.
     """
+    for show in BEFORE_GRADIENTS:
+        show(value)
     try:
         return torch.autograd.grad(value, inputs, allow_unused=allow_unused)
     except _PASSED_ON:
@@ -601,9 +651,11 @@ def output_in(output) -> Tensor:
         found = output.get("logits", only)
     elif found is None and isinstance(output, (tuple, list)) and output:
         found = output[0]
-    if isinstance(found, Tensor):
+    if isinstance(found, Tensor) and found.dim():
         return found
     names = f" with {', '.join(map(str, output))}" if isinstance(output, Mapping) else ""
+    if isinstance(found, Tensor):
+        names = ", at first a single number, maybe a loss"
     raise Refused(
         f"The network returns a {type(output).__name__}{names}, but a classifier returns a tensor"
         " of scores (N, classes): pass a network that returns the part that does."
@@ -636,9 +688,10 @@ def class_indices(target: int | Tensor, scores: Tensor) -> Tensor:
         raise ValueError(f"The model must return scores (N, C), not {tuple(scores.shape)}.")
     targets = whole_targets(target, len(scores)).to(scores.device)
     classes = scores.shape[1]
-    if targets.numel() and not (targets.min() >= 0 and targets.max() < classes):
+    unknown = targets[(targets < 0) | (targets >= classes)].tolist()
+    if unknown:
         raise ValueError(
-            f"The targets are 0 to {classes - 1}, one for each class; got {shown(target)}."
+            f"The targets are 0 to {classes - 1}, one for each class; got {unknown[0]}."
         )
     return targets
 
@@ -738,10 +791,27 @@ def feature_maps(output: Tensor, x: Tensor, what: str) -> Tensor:
             f" last, (N, h, w, C). {what} needs feature maps (N, C, h, w): choose a layer that"
             " returns them so."
         )
+    if _may_be_channels_last(x, output):
+        warnings.warn(
+            f"The layer's output has the shape {tuple(output.shape)}, which may be (N, C, h, w) or"
+            " (N, h, w, C). The first is assumed; if the channels come last, as in many"
+            " transformers, choose another layer.",
+            stacklevel=3,
+        )
     return output
 
 
-def _has_shape_of(x, height, width):
+def _may_be_channels_last(x, output):
+    """Whether the shape of maps fits both orders, and the order of memory doesn't tell.
+
+    A convolution that ran channels last returns (N, C, h, w) with its channels side by side.
+    """
+    first, second, third = output.shape[1:]
+    fits_last = _has_shape_of(x, first, second, cells=0) and _has_shape_of(x, second, third)
+    return fits_last and output.stride(1) != 1
+
+
+def _has_shape_of(x, height, width, cells=2):
     """Whether maps have the pictures' proportions, give or take a cell or two."""
     ratio = x.shape[3] / x.shape[2]
-    return abs(width - height * ratio) <= 2 * max(1.0, ratio)
+    return abs(width - height * ratio) <= cells * max(1.0, ratio)

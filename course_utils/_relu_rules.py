@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from course_utils._networks import is_unheard
+from course_utils._networks import BEFORE_GRADIENTS, is_unheard
 
 
 class Guided(torch.autograd.Function):
@@ -54,8 +54,12 @@ def replaced(rule: type[torch.autograd.Function], model: nn.Module) -> Iterator[
     which can't be seen into.
     """
     mode = _ReluRule(rule)
-    with mode:
-        yield
+    BEFORE_GRADIENTS.append(mode.look_back)
+    try:
+        with mode:
+            yield
+    finally:
+        BEFORE_GRADIENTS.remove(mode.look_back)
     if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
         mode.others.add("a part in TorchScript")
     if not mode.met:
@@ -76,12 +80,22 @@ def _listed(names):
     return ", ".join(sorted(names))
 
 
-RELU = (torch.relu, torch.relu_, functional.relu, Tensor.relu, Tensor.relu_)
-RELU6 = (functional.relu6,)
+def _operators(*names):
+    """torch's own operators of these names, as exported networks call them."""
+    packets = [getattr(torch.ops.aten, name) for name in names]
+    return *packets, *(packet.default for packet in packets)
+
+
+RELU = (
+    torch.relu, torch.relu_, functional.relu, Tensor.relu, Tensor.relu_,
+    *_operators("relu", "relu_"),
+)  # fmt: skip
+RELU6 = (functional.relu6, *_operators("relu6", "relu6_"))
 BOUNDED = (
     torch.clamp, torch.clamp_, torch.clip, torch.clip_, Tensor.clamp, Tensor.clamp_, Tensor.clip,
     Tensor.clip_, torch.clamp_min, torch.clamp_min_, Tensor.clamp_min, Tensor.clamp_min_,
     functional.hardtanh, functional.hardtanh_,
+    *_operators("clamp", "clamp_", "clamp_min", "clamp_min_", "hardtanh", "hardtanh_"),
 )  # fmt: skip
 """Functions that are a ReLU or a ReLU6 with the right bounds."""
 
@@ -96,7 +110,7 @@ OTHERS = {
 """Rectifiers that the rules were not made for."""
 
 COMPARISONS = "gt ge lt le greater greater_equal less less_equal sign sgn heaviside".split()
-HOMEMADE = [*COMPARISONS, "maximum", "fmax", "max", "abs"]
+HOMEMADE = [*COMPARISONS, "maximum", "fmax", "max", "minimum", "fmin", "min", "abs"]
 """Names of what a rectifier is written with where somebody writes one out: masks compare."""
 
 
@@ -132,6 +146,25 @@ class _ReluRule(TorchFunctionMode):
         # A copy goes through the rule, because the rule's own output must not change afterwards.
         return values.copy_(self.rule.apply(values.clone(), ceiling))
 
+    def look_back(self, value):
+        """Notes a ReLU on the way back from a number that has not taken the rule.
+
+        Functions in TorchScript call theirs where nothing in Python hears of it.
+        """
+        if "ReluBackward0" in _names_on_the_way(value):
+            self.others.add("a ReLU in compiled code, as of TorchScript")
+
+
+def _names_on_the_way(value):
+    """The names of all functions on the way back from a number."""
+    seen, waiting = set(), [value.grad_fn]
+    while waiting:
+        function = waiting.pop()
+        if function is not None and function not in seen:
+            seen.add(function)
+            waiting += [following for following, _ in function.next_functions]
+    return {function.name() for function in seen}
+
 
 def _ceiling(function, args, kwargs):
     """Where a call of a ReLU stops rising, or None if it is no ReLU."""
@@ -164,19 +197,26 @@ def _may_rectify(function, args, kwargs):
     The largest value of maps along an axis (`max` with a number or nothing else) is a pooling.
     """
     given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
-    if not any(value.requires_grad and value.dim() == 4 for value in given):
+    maps = [value for value in given if value.dim() == 4]
+    is_detached = _name(function) in COMPARISONS and any(v.is_floating_point() for v in maps)
+    if not is_detached and not any(value.requires_grad for value in maps):
         return False
-    if _name(function) == "max":
+    if _name(function) in ("max", "min"):
         return len(given) > 1
     return function in BOUNDED or _name(function) in HOMEMADE
 
 
 def _name(function):
-    return getattr(function, "__name__", "").strip("_")
+    return _full_name(function).strip("_")
+
+
+def _full_name(function):
+    """ "relu_" of torch.relu_, and of the operator torch.ops.aten.relu_.default."""
+    return getattr(function, "__name__", "").split(".")[0]
 
 
 def _is_in_place(function, args, kwargs):
-    if function.__name__.endswith("_"):
+    if _full_name(function).endswith("_"):
         return True
     if "inplace" in kwargs:
         return bool(kwargs["inplace"])

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils._arguments import checks_arguments
+from course_utils._devices import is_hooked
 from course_utils._networks import Ready, feature_maps, gradients_of, looks_inside, outputs_of
 from course_utils._random import gaussian, seeded_generator
 from course_utils.boxes import Box
@@ -85,12 +86,15 @@ def receptive_fields(layers: Mapping[str, nn.Module]) -> dict[str, ReceptiveFiel
     It ends before the first layer that is no convolution or pooling and doesn't change each value
     by itself: one whose units see everything, such as a linear layer or a norm over positions; one
     that makes maps larger; and a block of several layers, inside of which nothing is known to
-    follow anything else. There, ask `box_by_gradient`. Raises ValueError for convolutions,
-    poolings and paddings that are not square.
+    follow anything else; and before one with hooks or a `forward` of its own. There, ask
+    `box_by_gradient`. Raises ValueError for convolutions, poolings and paddings that are not
+    square.
     """
     size, stride, start = 1, 1, 0
     fields = {}
     for name, layer in layers.items():
+        if _does_more_than_its_kind(layer):
+            break
         if isinstance(layer, SLIDING) and type(layer).forward in SLIDING_WAYS:
             kernel, step, padding = _geometry(name, layer)
             size, start = size + (kernel - 1) * stride, start - padding * stride
@@ -101,6 +105,12 @@ def receptive_fields(layers: Mapping[str, nn.Module]) -> dict[str, ReceptiveFiel
             break
         fields[name] = ReceptiveField(size, stride, start)
     return fields
+
+
+def _does_more_than_its_kind(layer):
+    """Whether a layer may see more than its settings tell."""
+    is_batch_wide = isinstance(layer, nn.BatchNorm2d) and layer.running_mean is None
+    return is_batch_wide or is_hooked(layer) or "forward" in vars(layer)
 
 
 def _padding(name, layer):

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_utils._arguments import checks_arguments, height_and_width
+from course_utils._devices import is_hooked
 from course_utils._networks import Refused, explained, looks_inside
 from course_utils.errors import check_count
 
@@ -235,7 +236,12 @@ def ascend(network: nn.Module, layer: nn.Module, x: Tensor) -> tuple[Tensor, lis
                 # Never in place: the way back needs what the ReLU saw.
                 after = maps.clamp(0, _ceiling(part))
             else:
-                after = part(maps)
+                after = part.forward(maps) if is_hooked(part) else part(maps)
+            if is_hooked(part) and not torch.equal(part(maps.clone()), after):
+                raise Refused(
+                    f"A deconvnet can't reverse the layer {name!r} (its hooks change what it"
+                    " returns): remove them."
+                )
             steps.append(Step(name, part, maps, switches))
             maps = after
     return maps, steps

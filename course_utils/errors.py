@@ -40,7 +40,8 @@ class UsageError(ValueError):
 
 def first_line(error: BaseException) -> str:
     """What an error says, without the lines that follow; its kind, if it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    said = [line for line in str(error).splitlines() if line.strip()]
+    return (said or [type(error).__name__])[0]
 
 
 def unknown_name(what: str, name: object, known: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ The model works in eval mode meanwhile (a warning tells you if it was in trainin
 as it was, also after an error. No gradients of its weights are computed.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +88,7 @@ def saliency(
     for part in torch.arange(len(x)).split(batch):
         gradient, _ = _gradient_at(network, x[part], x[part], 1.0, targets[part], layer)
         gradients.append(gradient)
-    return torch.cat(gradients)
+    return _told_if_flat(torch.cat(gradients))
 
 
 @looks_inside
@@ -168,7 +169,7 @@ def smoothgrad(
                     gradients, _ = _gradient_at(network, noisy, noisy, 1.0, chosen)
                     total[picture] += AVERAGES[average](gradients).sum(dim=0)
                 bar.update(count)
-    return total / samples
+    return _told_if_flat(total / samples)
 
 
 def _noises(count, x, generator):
@@ -224,7 +225,8 @@ def integrated_gradients(
               the course's networks; black is `classifier.preprocess(torch.zeros(3, H, W))`.
     steps:    gradients for each picture; rule: one of RULES
     layer:    attribute to the output of this layer instead: the way leads straight from the
-              baseline's activation to that of x
+              baseline's activation to that of x. What leads around the layer, such as a residual
+              connection, carries x all the way, so that the sum is what the layer alone changes
 
     Completeness: the attributions of a picture sum up to `score_change`, up to the error of the
     quadrature.
@@ -235,9 +237,11 @@ def integrated_gradients(
     baseline = _checked_baseline(baseline, x)
     alphas, weights = (values.to(x) for values in quadrature(rule, steps))
     if layer is None:
-        return _integrated_at_input(model, x, targets, baseline, alphas, weights, batch, progress)
+        found = _integrated_at_input(model, x, targets, baseline, alphas, weights, batch, progress)
+        return _told_if_flat(found, x != baseline)
     paths = [_Path(start[None], alphas, weights) for start in baseline]
-    return _along_paths(model, x, targets, paths, layer, batch, progress)
+    found = _along_paths(model, x, targets, paths, layer, batch, progress)
+    return _told_if_flat(found, x != baseline)
 
 
 @looks_inside
@@ -276,7 +280,8 @@ def expected_gradients(
     which, alphas = _stratified(len(background), samples, seed)
     weights = torch.full((samples,), 1 / samples, dtype=x.dtype, device=x.device)
     path = _Path(background[which.to(x.device)], alphas.to(x), weights)
-    return _along_paths(model, x, targets, [path] * len(x), layer, batch, progress)
+    found = _along_paths(model, x, targets, [path] * len(x), layer, batch, progress)
+    return _told_if_flat(found, (x != background.amin(0)) | (x != background.amax(0)))
 
 
 def _stratified(count, samples, seed):
@@ -345,7 +350,7 @@ def _along_paths(model, x, targets, paths, layer, batch, progress):
             for part in torch.arange(len(path.alphas)).split(batch):
                 starts = path.starts if len(path.starts) == 1 else path.starts[part]
                 gradients, way = _gradient_at(
-                    network, starts.expand(len(part), -1, -1, -1), x[[picture]],
+                    network, starts, x[[picture]],
                     path.alphas[part], targets[picture].expand(len(part)), layer,
                 )  # fmt: skip
                 total = total + torch.einsum("n,n...->...", path.weights[part], gradients * way)
@@ -358,8 +363,9 @@ def _along_paths(model, x, targets, paths, layer, batch, progress):
 
 
 def _gradient_at(network, start, here, alpha, targets, layer=None):
-    """The scores' gradients at start + alpha (here - start), and here - start, both (N, ...).
+    """The scores' gradients at start + alpha (here - start), (N, ...), and here - start.
 
+    start, here: one picture each, or N; alpha: (N,), or one number
     With a layer, the point lies between the layer's outputs for `start` and for `here`.
     """
     if layer is not None:
@@ -372,26 +378,27 @@ def _gradient_at(network, start, here, alpha, targets, layer=None):
 
 
 def _gradient_at_layer(network, start, here, alpha, targets, layer):
-    """The network runs on `start`, and its layer's output is moved to the point on the way."""
+    """The network runs on `here`, and its layer's output is moved to the point on the way."""
     with torch.no_grad(), outputs_of(layer) as outputs:
-        network.scores(here.detach())
-    end = _only(outputs)
-    if len(end) != len(here):
+        network.scores(start.detach())
+    begin = _only(outputs)
+    if len(begin) != len(start):
         raise ValueError(
-            f"The layer returns {len(end)} outputs for {len(here)} pictures: its first axis must be"
-            " that of the pictures."
+            f"The layer returns {len(begin)} outputs for {len(start)} pictures: its first axis must"
+            " be that of the pictures."
         )
+    here = here.detach().expand(len(targets), -1, -1, -1)
     point = None
 
     def move(output):
         nonlocal point
-        way = end - output.detach()
-        point = (output.detach() + _like(alpha, way) * way).clone().requires_grad_()
+        way = output.detach() - begin
+        point = (begin + _like(alpha, way) * way).clone().requires_grad_()
         return point.clone()  # because an in-place operation may follow
 
     with torch.enable_grad(), outputs_of(layer, move) as outputs:
-        scores = chosen_scores(network.scores(start.detach()), targets)
-    return _gradient(scores.sum(), point), end - _only(outputs).detach()
+        scores = chosen_scores(network.scores(here), targets)
+    return _gradient(scores.sum(), point), _only(outputs).detach() - begin
 
 
 def _only(outputs):
@@ -484,6 +491,24 @@ class _SummedConvolution(torch.autograd.Function):
 def _like(alpha, values):
     """Factors (N,), or one number, in a shape that multiplies values (N, ...)."""
     return alpha if isinstance(alpha, float) else alpha.reshape(-1, *[1] * (values.dim() - 1))
+
+
+def _told_if_flat(attributions, moved=None):
+    """The attributions (N, ...), after a warning if those of a picture are zero everywhere.
+
+    moved: (N, ...), where a picture differs from its baseline; where nowhere, zero is right
+    """
+    is_flat = ~attributions.flatten(1).any(1)
+    if moved is not None:
+        is_flat &= moved.flatten(1).any(1)
+    flat = is_flat.nonzero()[:, 0].tolist()
+    if flat:
+        warnings.warn(
+            f"The gradient is zero everywhere for picture {flat[0]}: no small change of it changes"
+            " the score, as behind a step such as rounding, or where every ReLU is off.",
+            stacklevel=4,
+        )
+    return attributions
 
 
 def _gradient(total, point):

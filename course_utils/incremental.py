@@ -20,6 +20,7 @@ import copy
 import operator
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -80,7 +81,7 @@ def occluded_outputs(
         yield from occlusion.occluded_outputs(model, x, replacement, places)
         return
     for part in places.split(batch):
-        with torch.no_grad(), evaluating(model), evaluating(kept.network):
+        with torch.no_grad(), _as_it_was(model), evaluating(kept.network):
             outputs = Run(kept, _input_windows(x, replacement, part)).output()
         yield outputs
 
@@ -91,7 +92,7 @@ def _keep(model, x, replacement, places):
     network = trace(model)
     if network is None:
         return None
-    with evaluating(model), evaluating(network):
+    with _as_it_was(model), evaluating(network):
         try:
             kept = Kept(network, x)
             reason = _difference(model, kept, x, replacement, places)
@@ -143,7 +144,8 @@ def trace(model: nn.Module) -> fx.GraphModule | None:
     in place; the model itself is left as it is.
     """
     try:
-        with evaluating(model):  # so that a functional dropout is traced as one that does nothing
+        # In eval mode, a functional dropout is traced as one that does nothing.
+        with _as_it_was(model):
             network = fx.symbolic_trace(model)
         reason = _obstacle(model, network)
     except Exception as error:  # whatever the model's own code raises on symbolic inputs
@@ -152,6 +154,21 @@ def trace(model: nn.Module) -> fx.GraphModule | None:
         _warn(reason)
         return None
     return _folded(_without_writing(network))
+
+
+@contextmanager
+def _as_it_was(model):
+    """The model in eval mode; at the end in its own, and with the values that its buffers had.
+
+    A graph shares its buffers, and tracing runs what writes into them.
+    """
+    before = [(buffer, buffer._version, buffer.clone()) for buffer in model.buffers()]
+    with evaluating(model):
+        yield
+    with torch.no_grad():
+        for buffer, version, values in before:
+            if buffer._version != version:
+                buffer.copy_(values)
 
 
 def _warn(reason):

@@ -1,9 +1,11 @@
 """Networks that few people write: each gets a right result, a warning, or one clear sentence."""
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from captum.attr import LayerIntegratedGradients
 from torch import nn
 from torch.nn import functional
 
@@ -148,11 +150,54 @@ def test_a_batch_that_matters_is_told_with_a_layer_too():
         activations.record(model, {"two": model.two}, pictures())
 
 
-def test_equal_pictures_tell_nothing_about_batches():
+def test_equal_pictures_are_compared_with_others():
     model, x = ByBatch(), pictures(1)
-    gradients.saliency(model, torch.cat([x, x]), torch.tensor([1, 2]))
     with pytest.warns(UserWarning, match="depends on the others in its batch"):
-        gradients.saliency(model, pictures(), 1)
+        gradients.saliency(model, torch.cat([x, x]), torch.tensor([1, 2]))
+
+
+MIXING = {
+    "least and largest pixel": lambda x: (x - x.min()) / (x.max() - x.min()),
+    "largest amount": lambda x: x / x.abs().max(),
+    "largest pixel": lambda x: x / x.max(),
+    "the first picture": lambda x: x - x[:1],
+    "mean of all": lambda x: torch.where(x > 0, x, x.mean()),
+}
+
+
+class Mixing(Small):
+    """Changes its pictures, or its maps, by something that is taken over the batch."""
+
+    def __init__(self, mix, first):
+        super().__init__()
+        self.mix, self.first = mix, first
+
+    def maps(self, x):
+        return self.mix(super().maps(x)) if not self.first else super().maps(self.mix(x))
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["pictures", "maps"])
+@pytest.mark.parametrize("name", MIXING)
+def test_whatever_is_taken_over_the_batch_is_told(name, first):
+    x = pictures(1)
+    for technique in (
+        lambda model: gradients.saliency(model, pictures(2), torch.tensor([1, 3])),
+        lambda model: gradients.smoothgrad(model, x, 1, 4),
+        lambda model: gradients.integrated_gradients(model, x, 1, torch.zeros_like(x), 4),
+        lambda model: occluded(model, x, occlusion.occluded_outputs),
+        lambda model: occluded(model, x, incremental.occluded_outputs),
+    ):
+        with pytest.warns(UserWarning, match="depends on the others in its batch"):
+            technique(Mixing(MIXING[name], first))
+
+
+def test_pictures_that_are_normalized_one_by_one_are_no_batch():
+    def each(x):
+        return (x - x.amin((1, 2, 3), keepdim=True)) / x.amax((1, 2, 3), keepdim=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gradients.saliency(Mixing(each, True), pictures(), 1)
 
 
 def test_all_of_a_batch_is_looked_at():
@@ -643,3 +688,298 @@ def test_an_error_on_the_way_back_is_passed_on_in_a_sentence():
         with pytest.raises(ValueError, match="No gradient can be taken.*KeyError") as raised:
             technique()
         assert isinstance(raised.value.__cause__, KeyError)
+
+
+# ---------------------------------------------------------------------------- left as it was
+
+
+class TwoNames(Small):
+    """A layer under two names, and one weight in two layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.Sequential(self.one, nn.ReLU(), self.two)
+        self.tied = nn.Linear(8, 5)
+        self.tied.weight = self.head.weight
+
+    def maps(self, x):
+        return self.blocks(x).relu()
+
+    def forward(self, x):
+        pooled = self.maps(x).mean((2, 3))
+        return self.head(pooled) + self.tied(pooled)
+
+
+class Counting(Small):
+    """Counts its runs in a buffer, and keeps a running mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("runs", torch.zeros(1))
+        self.register_buffer("mean", torch.zeros(1))
+
+    def forward(self, x):
+        self.runs += 1
+        self.mean.mul_(0.9).add_(x.mean())
+        return super().forward(x)
+
+
+def each_technique(model, x):
+    """Calls techniques of every kind, one after the other."""
+    zeros = torch.zeros_like(x)
+    yield gradients.saliency(model, x, 1)
+    yield gradients.smoothgrad(model, x, 1, 2)
+    yield gradients.guided_backprop(model, x, 1)
+    yield gradients.integrated_gradients(model, x, 1, zeros, 2)
+    yield cam.grad_cam(model, model.one, x, 1)
+    yield activations.record(model, {"two": model.two}, x)
+    yield occluded(model, x, occlusion.occluded_outputs)
+    yield occluded(model, x, incremental.occluded_outputs)
+    yield masks.rise(model, x, 1, zeros, count=4)
+
+
+@pytest.mark.parametrize("kind", [TwoNames, Counting])
+def test_the_very_weights_and_the_values_of_buffers_stay(kind):
+    model, x = kind(), pictures(1)
+    weights = [(name, id(weight)) for name, weight in model.named_parameters()]
+    buffers = [(name, id(buffer), buffer.clone()) for name, buffer in model.named_buffers()]
+    for _ in each_technique(model, x):
+        assert [(name, id(weight)) for name, weight in model.named_parameters()] == weights
+        assert all(weight.requires_grad for weight in model.parameters())
+        for (name, buffer), (as_before, place, values) in zip(model.named_buffers(), buffers):
+            assert (name, id(buffer)) == (as_before, place) and torch.equal(buffer, values)
+
+
+def test_the_very_weights_stay_after_an_error():
+    model = TwoNames()
+    weights = [id(weight) for weight in model.parameters()]
+    with pytest.raises(ValueError, match="0 to 4, one for each class; got 99"):
+        gradients.saliency(model, pictures(1), 99)
+    assert [id(weight) for weight in model.parameters()] == weights
+
+
+class Adapted(nn.Linear):
+    """Adapters as loralib has them: eval() merges them into the weight, train() takes them out."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__(inputs, outputs)
+        self.down = nn.Parameter(torch.randn(2, inputs))
+        self.up = nn.Parameter(torch.randn(outputs, 2))
+        self.is_merged = False
+
+    def train(self, mode=True):
+        if mode == self.is_merged:
+            with torch.no_grad():
+                self.weight += (self.up @ self.down) * (-1 if mode else 1)
+            self.is_merged = not mode
+        return super().train(mode)
+
+    def forward(self, x):
+        more = 0 if self.is_merged else self.up @ self.down
+        return functional.linear(x, self.weight + more, self.bias)
+
+
+@pytest.mark.filterwarnings("ignore:The model is in training mode")
+def test_what_eval_does_besides_is_undone():
+    model, x = Small(), pictures(1)
+    model.head = Adapted(8, 5)
+    before = model.train().head.weight.clone()
+    for _ in each_technique(model, x):
+        assert model.head.training and not model.head.is_merged
+        assert torch.allclose(model.head.weight, before, atol=1e-5)
+    model(x).sum().backward()
+    assert model.head.down.grad is not None
+
+
+def test_threads_wait_for_each_other():
+    model, x = WithRelu(), pictures(1)
+    weights = [id(weight) for weight in model.parameters()]
+    truth = cam.grad_cam(model, model.relu, x, 1), gradients.saliency(model, x, 1)
+
+    def ask(_):
+        maps = cam.grad_cam(model, model.relu, x, 1)
+        recorded = activations.record(model, {"relu": model.relu}, x)["relu"]
+        return maps, gradients.saliency(model, x, 1), recorded
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(ask, range(40)))
+    for maps, saliency, recorded in answers:
+        assert torch.equal(maps, truth[0]) and torch.equal(saliency, truth[1])
+        assert recorded.shape == answers[0][2].shape
+    assert [id(weight) for weight in model.parameters()] == weights
+
+
+# ---------------------------------------------------------------------------- ways around a layer
+
+
+class Around(Small):
+    """A residual connection leads around its second convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Conv2d(3, 8, 3, padding=1)
+        self.two = nn.Conv2d(8, 8, 3, padding=1)
+
+    def maps(self, x):
+        before = self.one(x).relu()
+        return (before + self.two(before)).relu() ** 2
+
+
+def test_what_leads_around_a_layer_carries_the_picture():
+    model, x = Around().double(), pictures(2).double()
+    baseline = 0.1 * pictures(1, 16).double()
+    ours = gradients.integrated_gradients(model, x, 1, baseline, 48, layer=model.two)
+    captum = LayerIntegratedGradients(model, model.two)
+    truth = captum.attribute(x, baseline.expand_as(x), 1, n_steps=48, method="gausslegendre")
+    assert relative(ours, truth) < 1e-6
+    with torch.no_grad():
+        at_baseline = model.two(model.one(baseline).relu())
+        handle = model.two.register_forward_hook(lambda *_: at_baseline.expand(len(x), -1, -1, -1))
+        without = model(x)[:, 1]
+        handle.remove()
+        change = model(x)[:, 1] - without
+    assert torch.allclose(ours.flatten(1).sum(1), change, rtol=1e-3)
+    background = torch.cat([baseline, pictures(3).double()])
+    expected = gradients.expected_gradients(model, x[:1], 1, background, 400, layer=model.two)
+    each = gradients.integrated_gradients(
+        model, x[:1].expand(4, -1, -1, -1), 1, background, layer=model.two
+    )
+    assert relative(expected[0], each.mean(0)) < 0.1
+
+
+# ---------------------------------------------------------------------------- ReLUs nobody hears
+
+
+@torch.jit.script
+def scripted(x: torch.Tensor) -> torch.Tensor:
+    return torch.relu(x)
+
+
+class Rectified(Small):
+    def __init__(self, rectify):
+        super().__init__()
+        self.rectify = rectify
+
+    def maps(self, x):
+        return self.two(self.rectify(self.one(x))).relu()
+
+
+OPERATORS = [
+    torch.ops.aten.relu, torch.ops.aten.relu.default, torch.ops.aten.relu_.default,
+    lambda x: torch.ops.aten.clamp_min.default(x, 0),
+]  # fmt: skip
+UNHEARD = [
+    scripted,
+    torch.jit.trace(lambda x: x.relu(), torch.zeros(1, 4, 16, 16)),
+    lambda x: x * (x.detach() > 0),
+    lambda x: x - torch.minimum(x, torch.zeros_like(x)),
+]
+
+
+@pytest.mark.parametrize("technique", [gradients.guided_backprop, gradients.deconvnet])
+def test_relus_take_the_rule_or_are_told(technique):
+    x = pictures(1)
+    truth = technique(Rectified(functional.relu), x, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for rectify in OPERATORS:
+            assert relative(technique(Rectified(rectify), x, 1), truth) < 1e-5
+    for rectify in UNHEARD:
+        with pytest.warns(UserWarning, match="gradients pass there the plain way"):
+            technique(Rectified(rectify), x, 1)
+
+
+# ---------------------------------------------------------------------------- and more of them
+
+
+class Rounding(Small):
+    def forward(self, x):
+        return super().forward((x * 8).round() / 8)
+
+
+def test_a_gradient_that_is_zero_everywhere_is_told():
+    model, x = Rounding(), pictures(1)
+    for technique in (
+        lambda: gradients.saliency(model, x, 1),
+        lambda: gradients.smoothgrad(model, x, 1, 2),
+        lambda: gradients.integrated_gradients(model, x, 1, torch.zeros_like(x), 2),
+        lambda: gradients.expected_gradients(model, x, 1, pictures(2), 2),
+    ):
+        with pytest.warns(UserWarning, match="zero everywhere for picture 0"):
+            technique()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not gradients.integrated_gradients(Small(), x, 1, x, 2).any()
+
+
+class ChannelsLast(Small):
+    """Its maps are (N, h, w, C) with h = 8, w = 16 and C = 32."""
+
+    def __init__(self):
+        super().__init__()
+        self.two = nn.Conv2d(4, 32, 3, stride=2, padding=1)
+        self.last = nn.Identity()
+        self.head = nn.Linear(32, 5)
+
+    def forward(self, x):
+        maps = self.last(self.two(self.one(x)).permute(0, 2, 3, 1).contiguous())
+        return self.head(maps.mean((1, 2)))
+
+
+def test_shapes_that_fit_both_orders_are_told():
+    model = ChannelsLast()
+    x = torch.randn(2, 3, 16, 32, generator=torch.Generator().manual_seed(1))
+    with pytest.warns(UserWarning, match="may be .N, C, h, w. or .N, h, w, C."):
+        cam.grad_cam(model, model.last, x, 1)
+
+
+def test_a_convolution_s_maps_fit_one_order_whatever_their_shape():
+    model = Small()
+    model.two = nn.Conv2d(4, 16, 3, padding=1)
+    model.head = nn.Linear(16, 5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cam.grad_cam(model, model.two, pictures(2), 1)  # maps (2, 16, 16, 16)
+
+
+class LossFirst(Small):
+    def forward(self, x):
+        scores = super().forward(x)
+        return scores.mean(), scores
+
+
+def test_a_loss_is_no_score():
+    for technique in each_technique, lambda model, x: [gradients.saliency(model, x, 1)]:
+        with pytest.raises(ValueError, match="at first a single number, maybe a loss"):
+            list(technique(LossFirst(), pictures(1)))
+
+
+class Asserting(Small):
+    def forward(self, x):
+        torch._assert(x.shape[2] % 24 == 0, "")
+        return super().forward(x)
+
+
+@pytest.mark.filterwarnings("ignore:torch.fx can't trace")
+def test_an_error_without_words_is_an_error():
+    with pytest.raises(ValueError, match="does it need another size.*AssertionError"):
+        occluded(Asserting(), pictures(1), incremental.occluded_outputs)
+
+
+def test_receptive_fields_end_before_what_settings_do_not_tell():
+    hooked, patched = nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3)
+    hooked.register_forward_pre_hook(lambda _module, inputs: functional.avg_pool2d(*inputs, 5))
+    patched.forward = lambda x: x.flip(-1)
+    for last in (nn.BatchNorm2d(8, track_running_stats=False), hooked, patched):
+        fields = activations.receptive_fields({"one": nn.Conv2d(3, 8, 3), "last": last})
+        assert list(fields) == ["one"]
+
+
+def test_a_deconvnet_refuses_hooks_that_change_something_and_no_others():
+    network, x, seen = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), pictures(1), []
+    truth = deconvolution.deconvnet(network, network[1], x, 0)
+    network[0].register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    assert torch.equal(deconvolution.deconvnet(network, network[1], x, 0), truth) and seen
+    network[0].register_forward_hook(lambda _module, _inputs, output: 3 * output)
+    with pytest.raises(ValueError, match="'0' .its hooks change what it returns.: remove them"):
+        deconvolution.deconvnet(network, network[1], x, 0)

@@ -130,7 +130,8 @@ def check_scores(classifier) -> None:
     if (alone - scores.detach()).abs().max() > 1e-2 * scale:
         raise ValueError(
             "What the network says about a picture depends on the other pictures in its batch:"
-            " batch norms need running statistics (track_running_stats=True)."
+            " normalize each picture by itself, and give batch norms running statistics"
+            " (track_running_stats=True)."
         )
 
 

@@ -13,6 +13,7 @@ All that a technique needs is `model`, a `layer` and a preprocessed `x`, so the 
 on a course network and on an ImageNet network.
 """
 
+import contextlib
 import hashlib
 import http.client
 import importlib.machinery
@@ -234,20 +235,22 @@ def wrap(
 
 
 def _load_own(path: Path) -> Classifier:
-    """What a Python file calls `classifier`."""
+    """What a Python file calls `classifier`. The working folder stays what it was."""
     if not path.exists():
         raise ValueError(f"There is no file {path}.")
-    loader = importlib.machinery.SourceFileLoader("own_network", str(path))
+    file = path.absolute()  # a relative path means another file once the working folder changes
+    loader = importlib.machinery.SourceFileLoader("own_network", str(file))
     module = importlib.util.module_from_spec(importlib.machinery.ModuleSpec(loader.name, loader))
-    module.__file__ = str(path)
+    module.__file__ = str(file)
     sys.modules[loader.name] = module  # dataclasses look up the module that they stand in
     try:
-        loader.exec_module(module)
+        with contextlib.chdir("."):  # if the file goes elsewhere, those who called it don't
+            loader.exec_module(module)
     except (Exception, SystemExit) as error:  # whatever can go wrong in a file of somebody else
         where = [
             f"line {t.lineno}"
             for t in traceback.extract_tb(error.__traceback__)
-            if Path(t.filename).resolve() == path.resolve()
+            if Path(t.filename) == file
         ]
         raise ValueError(
             f"{path}, {where[-1] if where else 'as a whole'}: {type(error).__name__}: {error}"

@@ -222,6 +222,19 @@ def test_a_network_file_that_ends_python_is_told(tmp_path):
         load(str(tmp_path / "own.py"))
 
 
+def test_a_network_file_that_changes_the_folder_changes_it_for_nobody_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    start = "import os\nos.chdir('elsewhere')\nassert os.path.isfile(__file__)\n"
+    (tmp_path / "own.py").write_text(start + FILE)
+    assert load("own.py").classes == ["left", "right"]
+    assert Path.cwd() == tmp_path
+    (tmp_path / "own.py").write_text(start + "1 / 0\n")
+    with pytest.raises(ValueError, match="own.py, line 4: ZeroDivisionError"):
+        load("own.py")
+    assert Path.cwd() == tmp_path
+
+
 def test_in_the_repository_the_command_is_short(monkeypatch, tmp_path):
     monkeypatch.delenv("COURSE_DATA", raising=False)
     monkeypatch.setattr("course_utils.manifest.DATA", tmp_path / "data")

@@ -8,23 +8,57 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+import numpy as np
 import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
-from course_utils.errors import DataError
+from course_utils.errors import DataError, shown
 from course_utils.manifest import damage, read_file
 
 
 def write_network(folder: Path, name: str, weights: Mapping[str, Tensor], description: dict):
-    """Writes the two files of a network. The same network gives the same bytes."""
+    """Writes the two files of a network. The same network gives the same bytes.
+
+    NumPy's and torch's numbers in the description become Python's. Raises ValueError, and writes
+    nothing, for a name that no file can have and for an entry that JSON can't hold.
+    """
+    _check_is_file_name(name)
     kept = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
     content = safetensors.torch.save(kept)
     facts = {**description, "name": name, "sha256": hashlib.sha256(content).hexdigest()}
+    text = _as_json(facts)  # before anything is written: what was saved earlier stays if it fails
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.safetensors").write_bytes(content)
-    text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
     (folder / f"{name}.json").write_text(text, encoding="utf-8", newline="\n")
+
+
+def _check_is_file_name(name):
+    is_text = isinstance(name, str) and name.isprintable()
+    if not is_text or not 0 < len(name.encode()) <= 200 or set(name) & set('/\\:*?"<>|'):
+        raise ValueError(
+            f"name={shown(name)}: two files get it, so it is a text of at most 200 letters, without"
+            " slashes, colons and the like."
+        )
+
+
+def _as_json(facts):
+    for name, value in facts.items():
+        try:
+            json.dumps(value, default=_as_pythons)
+        except (TypeError, ValueError, RuntimeError):  # the last from a tensor without values
+            raise ValueError(
+                f"{name}={shown(value)} can't be kept in a JSON file: give texts, numbers, and"
+                " lists or dicts of these."
+            ) from None
+    return json.dumps(facts, indent=2, sort_keys=True, default=_as_pythons) + "\n"
+
+
+def _as_pythons(value):
+    """NumPy's and torch's numbers as Python's, arrays and tensors as lists."""
+    if isinstance(value, (np.generic, np.ndarray, Tensor)):
+        return value.tolist()
+    raise TypeError
 
 
 def read_network(

@@ -8,6 +8,7 @@ import sys
 import urllib.error
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -35,10 +36,12 @@ def small_network(seed=0, head="flatten"):
     return PlainNet(len(CLASSES), channels=(4, 4, 6, 6, 8, 8), size=32, head=head)
 
 
+FACTS = {"classes": CLASSES, "mean": MEAN, "std": STD, "command": "make train", "seed": 0}
+
+
 def save_small_network(folder, name="small", **changes):
-    facts = {"classes": CLASSES, "mean": MEAN, "std": STD, "command": "make train", "seed": 0}
     model = small_network()
-    save(model, folder, name, **{**facts, **changes})
+    save(model, folder, name, **{**FACTS, **changes})
     return model
 
 
@@ -160,6 +163,40 @@ def test_saving_refuses_a_wrong_number_of_classes(tmp_path):
     with pytest.raises(ValueError, match="3 scores, but 2 names"):
         save_small_network(tmp_path, classes=CLASSES[:2])
     assert not list(tmp_path.iterdir())
+
+
+NO_FACTS = {
+    "object": object(), "set": {1}, "bytes": b"0.9", "complex": torch.tensor(1j),
+    "meta": torch.ones(2, device="meta"), "nested": {"of": [object()]}, "keys": {(1, 2): 3},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fact", NO_FACTS.values(), ids=NO_FACTS)
+def test_a_failed_save_keeps_the_network_saved_before(tmp_path, fact):
+    save_small_network(tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    for name in ("small", "another"):
+        with pytest.raises(ValueError, match="^accuracy=.* can't be kept in a JSON file"):
+            save(small_network(1), tmp_path, name, **FACTS, accuracy=fact)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_numbers_of_numpy_and_torch_are_kept_as_pythons(tmp_path):
+    facts = {"accuracy": torch.tensor(0.5), "epochs": np.int64(3), "curve": np.float32([1, 0.25])}
+    save_small_network(tmp_path, **facts, seed=np.int64(7), nested={"loss": [np.float32(2)]})
+    kept = json.loads((tmp_path / "small.json").read_text())
+    assert kept["accuracy"] == 0.5 and kept["epochs"] == 3 and kept["curve"] == [1.0, 0.25]
+    assert kept["seed"] == 7 and kept["nested"] == {"loss": [2.0]}
+
+
+ODD_NAMES = ["", None, 3, "a/b", "../a", "a\0b", "a\nb", "long" * 60, "\udcff", "a\\b", "C:a"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_network_is_saved_by_a_name_that_files_can_have(tmp_path, name):
+    with pytest.raises(ValueError, match="^name=.*two files get it") as error:
+        save_small_network(tmp_path / "inside", name)
+    assert "\n" not in str(error.value) and not list(tmp_path.iterdir())
 
 
 def flip_a_byte(path):

@@ -320,8 +320,9 @@ def _load_course_network(name: str) -> Classifier:
     return load_from(_folder(), name)
 
 
-def load_from(folder: Path, name: str) -> Classifier:
+def load_from(folder: str | Path, name: str) -> Classifier:
     """The network that `save` wrote to a folder. Raises DataError if its files are damaged."""
+    folder = Path(folder).absolute()  # as `save` finds it: files of the course are sought in data/
     needed = ("classes", "mean", "std", "size")
     model, description = _network_files.read_network(folder, name, _empty, needed)
     card = folder / f"{name}.md"

@@ -730,6 +730,19 @@ def test_files_missing_from_another_folder_are_a_data_error(tmp_path):
         load_from(tmp_path, "mine")
 
 
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_relative_folder_is_the_one_that_was_saved_to(folder, tmp_path, monkeypatch, kind):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(DataError, match=r"elsewhere/classifiers/small\.json is missing"):
+        load_from(kind("classifiers"), "small")  # not the one in the data folder
+    model = small_network(5)
+    save(model, kind("classifiers"), "small", **FACTS)
+    loaded = load_from(kind("classifiers"), "small")
+    assert torch.equal(loaded.model.head.weight, model.head.weight)
+
+
 def test_a_network_names_its_architecture(tmp_path):
     save_small_network(tmp_path, "small")
     assert json.loads((tmp_path / "small.json").read_text())["architecture"] == "plain"

@@ -4,7 +4,7 @@ A network that is no classifier with logits would run in every notebook, and its
 wrong without a word. So it is shown a few pictures first, and its answers are looked at.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -94,11 +94,17 @@ def class_names(classes: Sequence[str] | Mapping[int, str]) -> list[str]:
                 "Classes in a dict are {position: name}, with every position from 0 on once."
             )
         classes = [classes[position] for position in range(len(classes))]
-    if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
+    if isinstance(classes, (set, frozenset)):
+        raise ValueError(
+            "A set of classes has no order, but scores have one: give a list of the names, in the"
+            " order of the scores."
+        )
+    names = [] if isinstance(classes, str) or not isinstance(classes, Iterable) else list(classes)
+    if not names or not all(isinstance(name, str) for name in names):
         raise ValueError('Classes are a list of their names, such as ["cat", "dog"].')
-    if len(set(classes)) != len(classes):
+    if len(set(names)) != len(names):
         raise ValueError("Two classes have the same name.")
-    return list(classes)
+    return [str(name) for name in names]  # also of NumPy's texts
 
 
 def check_scores(classifier) -> None:

@@ -661,6 +661,12 @@ def test_an_own_network_is_used_like_the_courses():
         (nn.Flatten(), ["a"], "no weights"),
         (own_network(3), ["a", "b"], r"returns \(2, 3\); with 2 classes it should be \(2, 2\)"),
         (own_network(2), ["a", "a"], "same name"),
+        (own_network(2), {"a", "b"}, "set of classes has no order"),
+        (own_network(2), frozenset("ab"), "set of classes has no order"),
+        (own_network(2), "ab", "a list of their names"),
+        (own_network(2), None, "a list of their names"),
+        (own_network(2), [], "a list of their names"),
+        (own_network(2), torch.zeros(2), "a list of their names"),
         (nn.Conv2d(3, 2, 3), ["a", "b"], r"returns \(2, 2, 46, 46\)"),
         (nn.Conv2d(1, 2, 3), ["a", "b"], "can't take pictures"),
         (nn.Sequential(own_network(2), nn.Softmax(1)), ["a", "b"], "leave the softmax out"),
@@ -670,6 +676,15 @@ def test_an_own_network_is_used_like_the_courses():
 def test_what_is_no_classifier_is_refused_with_a_sentence(model, classes, message):
     with pytest.raises(ValueError, match=message):
         wrap(model, classes, Preprocess(48))
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [("a", "b"), {1: "b", 0: "a"}, {"a": 1, "b": 2}.keys(), iter("ab"), np.array(["a", "b"])],
+)
+def test_classes_come_in_whatever_has_an_order(classes):
+    found = wrap(own_network(2), classes, Preprocess(48)).classes
+    assert found == ["a", "b"] and all(type(name) is str for name in found)
 
 
 def test_a_network_that_went_wrong_is_refused():

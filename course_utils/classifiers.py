@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_utils import _devices, _network_files, _own_networks
-from course_utils._arguments import three_numbers
+from course_utils._arguments import check_colours, three_numbers
 from course_utils._networks import Ready, evaluating, network_of, output_in
 from course_utils.architectures import PlainNet, architecture_of, build, named_layers
 from course_utils.errors import DataError, PictureError, check_count, unknown_name
@@ -285,18 +285,22 @@ def save(
     """Write a network as `load` reads it: FOLDER/NAME.safetensors and FOLDER/NAME.json.
 
     The same network gives the same bytes. Raises ValueError for a network that is not of one of the
-    course's architectures. `command` and `seed` say how to train it again; `facts`
+    course's architectures, for classes, mean and std that `wrap` and `Preprocess` would refuse, and
+    for what no file can hold or be called. `command` and `seed` say how to train it again; `facts`
     are further entries for the JSON file.
     """
+    architecture = architecture_of(model)
+    classes = _own_networks.class_names(classes)
+    check_colours(mean, std)
     if model.head.out_features != len(classes):
         raise ValueError(f"{model.head.out_features} scores, but {len(classes)} names of classes.")
     description = {
         **facts,
-        "architecture": architecture_of(model),
+        "architecture": architecture,
         **model.settings,
-        "classes": list(classes),
-        "mean": [float(value) for value in mean],
-        "std": [float(value) for value in std],
+        "classes": classes,
+        "mean": three_numbers("mean", mean).tolist(),
+        "std": three_numbers("std", std).tolist(),
         "command": command,
         "seed": seed,
     }
@@ -339,7 +343,12 @@ def load_from(folder: str | Path, name: str) -> Classifier:
 
 
 def _empty(description: dict) -> nn.Module:
-    """The network of a description, its weights not yet read."""
+    """The network of a description, its weights not yet read.
+
+    Raises an error for a description of what `save` would have refused.
+    """
+    _own_networks.class_names(description["classes"])
+    Preprocess(description["size"], description["mean"], description["std"])
     architecture = description.get("architecture", "plain")  # which older files don't name
     return build(architecture, len(description["classes"]), description)
 

@@ -165,6 +165,30 @@ def test_saving_refuses_a_wrong_number_of_classes(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"std": (0, 1, 1)}, "std=.* is positive"),
+        ({"std": (float("nan"), 1, 1)}, "std=.* finite"),
+        ({"mean": (0.5, 0.5)}, "mean=.* three numbers"),
+        ({"mean": (128, 128, 128)}, "divide mean and std by 255"),
+        ({"mean": None}, "mean=None"),
+        ({"classes": ["a", "b", "a"]}, "same name"),
+        ({"classes": [1, 2, 3]}, "a list of their names"),
+        ({"classes": {"a", "b", "c"}}, "no order"),
+    ],
+)
+def test_saving_refuses_what_wrap_would_refuse(tmp_path, changes, told):
+    with pytest.raises(ValueError, match=told):
+        save_small_network(tmp_path, **changes)
+    assert not list(tmp_path.iterdir())
+
+
+def test_saving_refuses_other_architectures(tmp_path):
+    with pytest.raises(ValueError, match="Linear is not among the course's architectures"):
+        save(nn.Linear(2, 3), tmp_path, "small", **FACTS)
+
+
 NO_FACTS = {
     "object": object(), "set": {1}, "bytes": b"0.9", "complex": torch.tensor(1j),
     "meta": torch.ones(2, device="meta"), "nested": {"of": [object()]}, "keys": {(1, 2): 3},
@@ -209,18 +233,27 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:100])
 
 
-def change_classes(path):
-    description = json.loads(path.read_text())
-    path.write_text(json.dumps({**description, "classes": ["only one"]}))
+def entry(name, value):
+    def change(path):
+        path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+
+    return change
 
 
 @pytest.mark.parametrize(
     ("file", "damage", "what"),
     [
+        ("small.json", entry("mean", None), "damaged"),
+        ("small.json", entry("mean", "0.5"), "damaged"),
+        ("small.json", entry("std", [1, 1, 0]), "damaged"),
+        ("small.json", entry("size", "32"), "damaged"),
+        ("small.json", entry("classes", None), "damaged"),
+        ("small.json", entry("classes", [1, 2, 3]), "damaged"),
+        ("small.json", entry("classes", "abc"), "damaged"),
         ("small.safetensors", flip_a_byte, "damaged"),
         ("small.safetensors", truncate, "damaged"),
         ("small.json", truncate, "damaged"),
-        ("small.json", change_classes, "damaged"),
+        ("small.json", entry("classes", ["only one"]), "damaged"),
         ("small.json", lambda path: path.write_text("{}"), "damaged"),
         ("small.json", lambda path: path.write_bytes(b"\xff\xfe\x00"), "damaged"),
         ("small.json", Path.unlink, "missing"),

@@ -16,6 +16,7 @@ Detectors Emerge in Deep Scene CNNs", ICLR 2015, section 3, do so for all units 
 
 import hashlib
 import os
+import stat
 import warnings
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from tqdm.auto import tqdm
 
 from course_utils._arguments import check_picture, check_tensor, checks_arguments
 from course_utils._networks import Ready, feature_maps, looks_inside, outputs_of
-from course_utils.errors import check_count
+from course_utils.errors import check_count, shown
 
 BATCH = 16
 """Pictures at a time; on a CPU, more don't fit into its cache and are slower."""
@@ -101,10 +102,11 @@ def search(
                 several, a tensor (N, 3, H, W) or any other sequence
     preprocess: pictures (N, 3, H, W) -> x, what the model takes
     k:          pictures per channel and ranking; all of them if the gallery has fewer
-    cache:      a file. The state is kept there, also when the search is interrupted, and a later
-                call goes on from it, or returns at once if nothing was left to do. If the weights,
-                the layer, the preprocessing, k or the gallery have changed, it warns (`StaleCache`)
-                what it was, and searches anew.
+    cache:      a file, which nothing else than searches may have written. The state is kept there,
+                also when the search is interrupted, and a later call goes on from it, or returns at
+                once if nothing was left to do. If the weights, the layer, the preprocessing, k or
+                the gallery have changed, or the file is damaged, it warns (`StaleCache`) what it
+                was, and searches anew.
     progress:   whether a bar is shown
 
     Of pictures with equal values the one with the lower index comes first. Behind a ReLU, many
@@ -112,20 +114,21 @@ def search(
     before the ReLU. Medians are taken from a sample, beforehand; all else is exact.
 
     Raises ValueError for layers that did not run or have no feature maps, for k < 1, an empty
-    gallery, and a picture whose maps hold NaN or infinity. The model is used in eval mode and left
-    as it was; without gradients.
+    gallery, a picture whose maps hold NaN or infinity, and a cache that is a folder or somebody
+    else's file. The model is used in eval mode and left as it was; without gradients.
     """
     _check(gallery, k, batch)
-    marks = None if cache is None else _marks(model, layer, gallery, preprocess, k)
-    state = None if cache is None else _load(Path(cache), marks)
+    file = None if cache is None else _cache_file(cache)
+    marks = None if file is None else _marks(model, layer, gallery, preprocess, k)
+    state = None if file is None else _load(file, marks)
     peaks = _Peaks(Ready(model), layer, gallery, preprocess)
     if state is None:
         state = _State.empty(peaks.medians(batch), min(k, len(gallery)))
     try:
-        _pass(state, peaks, batch, progress, cache, marks)
+        _pass(state, peaks, batch, progress, file, marks)
     finally:
-        if cache is not None:
-            _save(Path(cache), state, marks)
+        if file is not None:
+            _save(file, state, marks)
     return state.found()
 
 
@@ -136,7 +139,7 @@ def _check(gallery, k, batch):
         raise ValueError("The gallery has no pictures.")
 
 
-def _pass(state, peaks, batch, progress, cache, marks):
+def _pass(state, peaks, batch, progress, file, marks):
     """Goes on from where the state is, to the end of the gallery."""
     total = len(peaks.gallery)
     saved = state.done
@@ -148,8 +151,8 @@ def _pass(state, peaks, batch, progress, cache, marks):
             indices = torch.arange(state.done, min(state.done + batch, total))
             state.add(indices, *peaks.of(indices.tolist()))
             bar.update(len(indices))
-            if cache is not None and state.done - saved >= SAVE_EVERY:
-                _save(Path(cache), state, marks)
+            if file is not None and state.done - saved >= SAVE_EVERY:
+                _save(file, state, marks)
                 saved = state.done
 
 
@@ -265,13 +268,46 @@ class _State:
 # ---------------------------------------------------------------------------- the cache file
 
 
+def _cache_file(cache):
+    """The file `cache`, if a search may write it. Raises ValueError for what would be lost."""
+    try:
+        file = Path(cache)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        head = _first_bytes(file)
+    except (TypeError, ValueError, OSError) as error:  # such as a folder, or a name with NUL
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"cache={shown(cache)}: give the name of a file that can be written ({reason})."
+        ) from None
+    if head and not (b'"__metadata__"' in head and b'"states"' in head):
+        raise ValueError(
+            f"{file} is no cache of a search, and would be overwritten: choose another name, or"
+            " delete it."
+        )
+    return file
+
+
+def _first_bytes(file):
+    """The beginning of a file: in a cache, all that `_save` notes beside the tensors.
+
+    Raises OSError for what is there but no file.
+    """
+    try:
+        is_file = stat.S_ISREG(file.stat().st_mode)
+    except FileNotFoundError:
+        return b""
+    if not is_file:
+        raise OSError("this is a folder or a device")
+    with file.open("rb") as content:
+        return content.read(4096)
+
+
 def _save(file, state, marks):
     """Writes the state beside the file, then puts it in its place: no half-written cache."""
     tensors = {f"{o}.{name}": t for o, fields in state.kept.items() for name, t in fields.items()}
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
     numbers = {"states": str(state.k), "done": str(state.done)}
     content = safetensors.torch.save({**tensors, "medians": state.medians}, {**marks, **numbers})
-    file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(f"{file.name}.{os.getpid()}.part")
     unfinished.write_bytes(content)
     unfinished.replace(file)

@@ -326,16 +326,38 @@ def test_pictures_of_several_sizes_are_named():
         run(network(), gallery)
 
 
-@pytest.mark.parametrize("content", [b"", b"no cache", b"\xff" * 100])
-def test_a_damaged_cache_is_not_used(content, tmp_path):
+def test_an_empty_cache_is_not_used(tmp_path):
     cache = tmp_path / "cache"
-    cache.write_bytes(content)
+    cache.touch()
     model, gallery = network(), gallery_of(10)
     with pytest.warns(search.StaleCache, match="damaged"):
         assert same(run(model, gallery, cache=cache), run(model, gallery))
-    save_file({"other": torch.zeros(3)}, cache)
-    with pytest.warns(search.StaleCache, match="damaged or no cache"):
-        run(model, gallery, cache=cache)
+
+
+def weights_of_somebody(file):
+    save_file({"other": torch.zeros(3)}, file, {"weights": "of somebody"})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda file: file.write_bytes(b"no cache"), lambda file: file.write_bytes(b"\xff" * 9999),
+     weights_of_somebody],
+)  # fmt: skip
+def test_a_file_that_is_no_cache_is_not_overwritten(make, tmp_path):
+    file = tmp_path / "photo.jpg"
+    make(file)
+    before, gallery = file.read_bytes(), Breaking([gallery_of(10)], at=0)
+    with pytest.raises(ValueError, match="photo.jpg is no cache of a search"):
+        run(network(), gallery, cache=file)
+    assert file.read_bytes() == before and gallery.asked == 0
+
+
+@pytest.mark.parametrize("cache", ["", ".", 5, "a\0b", "long" * 100, ["cache"]])
+def test_what_can_be_no_cache_is_refused_before_anything_is_searched(cache):
+    gallery = Breaking([gallery_of(10)], at=0)
+    with pytest.raises(ValueError, match="^cache=.*give the name of a file"):
+        run(network(), gallery, cache=cache)
+    assert gallery.asked == 0
 
 
 def test_a_truncated_cache_is_not_used(tmp_path):

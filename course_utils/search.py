@@ -306,8 +306,9 @@ def _save(file, state, marks):
     """Writes the state beside the file, then puts it in its place: no half-written cache."""
     tensors = {f"{o}.{name}": t for o, fields in state.kept.items() for name, t in fields.items()}
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    numbers = {"states": str(state.k), "done": str(state.done)}
-    content = safetensors.torch.save({**tensors, "medians": state.medians}, {**marks, **numbers})
+    tensors |= {"medians": state.medians}
+    facts = {**marks, "states": str(state.k), "done": str(state.done)}
+    content = safetensors.torch.save(tensors, {**facts, "sum": _sum(tensors, facts)})
     unfinished = file.with_name(f"{file.name}.{os.getpid()}.part")
     unfinished.write_bytes(content)
     unfinished.replace(file)
@@ -321,18 +322,25 @@ def _load(file, marks):
         with safetensors.safe_open(file, "pt") as content:
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
             facts = content.metadata()
+        if facts.pop("sum") != _sum(tensors, facts):
+            raise ValueError("a bit is another one")
         changed = [name for name, mark in marks.items() if facts[name] != mark]
         if "gallery" in changed and "preprocessing" in changed:
             changed.remove("preprocessing")  # other pictures become another x
         kept = {o: {name: tensors[f"{o}.{name}"] for name in FIELDS} for o in ORDERS}
         state = _State(int(facts["states"]), tensors["medians"], kept, int(facts["done"]))
     except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError):
-        _warn(f"{file} is damaged or no cache of a search; searching anew.")
+        _warn(f"{file} is damaged or of an older version of the course; searching anew.")
         return None
     if changed:
         _warn(f"{file} is stale: it was made with {_joined(changed)}; searching anew.")
         return None
     return state
+
+
+def _sum(tensors, facts):
+    """The sum of all that a cache holds, by which a damaged one is noticed."""
+    return _digest(*sorted(tensors.items()), *(f"{name}={facts[name]}" for name in sorted(facts)))
 
 
 def _warn(message):

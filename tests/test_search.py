@@ -4,7 +4,8 @@ import warnings
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import ConcatDataset, Subset
 
@@ -366,6 +367,30 @@ def test_a_truncated_cache_is_not_used(tmp_path):
     cache.write_bytes(cache.read_bytes()[:-40])
     with pytest.warns(search.StaleCache, match="damaged"):
         run(model, gallery, cache=cache)
+
+
+def test_a_cache_with_a_flipped_bit_is_not_used(tmp_path):
+    cache, model, gallery = tmp_path / "cache", network(), gallery_of(10)
+    found = run(model, gallery, cache=cache)
+    content = cache.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    places = [*range(start, len(content), 501), content.index(b'"done":"10"') + 8]
+    for place in places:  # among the values, and how many pictures were searched
+        damaged = bytearray(content)
+        damaged[place] ^= 1
+        cache.write_bytes(damaged)
+        with pytest.warns(search.StaleCache, match="damaged"):
+            assert same(run(model, gallery, cache=cache), found)
+
+
+def test_a_cache_without_its_sum_is_not_used(tmp_path):
+    cache, model, gallery = tmp_path / "cache", network(), gallery_of(10)
+    found = run(model, gallery, cache=cache)
+    with safe_open(cache, "pt") as content:
+        facts = {name: mark for name, mark in content.metadata().items() if name != "sum"}
+    save_file(load_file(cache), cache, facts)
+    with pytest.warns(search.StaleCache, match="of an older version"):
+        assert same(run(model, gallery, cache=cache), found)
 
 
 def test_only_what_can_be_recognized_can_be_cached(tmp_path):

@@ -14,6 +14,7 @@ show the nine strongest pictures of a channel with their receptive fields; Zhou 
 Detectors Emerge in Deep Scene CNNs", ICLR 2015, section 3, do so for all units of a network.
 """
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -30,7 +31,7 @@ from tqdm.auto import tqdm
 
 from course_utils._arguments import check_picture, check_tensor, checks_arguments
 from course_utils._networks import Ready, feature_maps, looks_inside, outputs_of
-from course_utils.errors import check_count, shown
+from course_utils.errors import check_count, first_line, shown
 
 BATCH = 16
 """Pictures at a time; on a CPU, more don't fit into its cache and are slower."""
@@ -135,7 +136,12 @@ def search(
 def _check(gallery, k, batch):
     check_count("k", k)
     check_count("batch", batch)
-    if not isinstance(gallery, Sized) or len(gallery) == 0:
+    if not isinstance(gallery, Sized) or not hasattr(gallery, "__getitem__"):
+        raise ValueError(
+            "The gallery must have a length and pictures by their index, which a"
+            f" {type(gallery).__name__} doesn't: pass list(gallery), or a Dataset."
+        )
+    if len(gallery) == 0:
         raise ValueError("The gallery has no pictures.")
 
 
@@ -167,7 +173,7 @@ class _Peaks:
 
     def of(self, indices):
         """Values, rows and columns of the maxima, each (N, C)."""
-        x = self.preprocess(_stacked(self.gallery, indices))
+        x = _prepared(self.gallery, indices, self.preprocess)
         check_tensor("what preprocess returns", x)
         with torch.no_grad(), outputs_of(self.layer) as outputs:
             self.network(x)
@@ -200,10 +206,36 @@ def channel_peaks(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return values, places // maps.shape[3], places % maps.shape[3]
 
 
+def _prepared(gallery, indices, preprocess):
+    """What the model takes, of pictures of a gallery. An error names the picture that causes it."""
+    pictures = _stacked(gallery, indices)
+    try:
+        return preprocess(pictures)
+    except ValueError as error:
+        for index, picture in zip(indices, pictures):
+            with _named(index):
+                preprocess(picture[None])
+        raise error  # of all of them together
+
+
+@contextlib.contextmanager
+def _named(index):
+    """Within it, what is wrong with a picture of the gallery, or its file, says which one it is."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise ValueError(f"Picture {index} of the gallery: {first_line(error)}") from error
+
+
+def _picture_at(gallery, index):
+    with _named(index):
+        return gallery[index]
+
+
 def _stacked(gallery, indices):
     """Pictures of a gallery as a batch (N, 3, H, W)."""
     pictures = [
-        check_tensor(f"picture {index} of the gallery", _picture(gallery[index]))
+        check_tensor(f"picture {index} of the gallery", _picture(_picture_at(gallery, index)))
         for index in indices
     ]
     for index, picture in zip(indices, pictures):
@@ -360,7 +392,7 @@ def _marks(model, layer, gallery, preprocess, k):
     tensors = [*model.named_parameters(), *model.named_buffers()]  # also those that aren't saved
     # A function can't be hashed, but what it does can: to both ends and the middle of the gallery.
     few = sorted({0, len(gallery) // 2, len(gallery) - 1})
-    x = [preprocess(_stacked(gallery, [index])) for index in few]
+    x = [_prepared(gallery, [index], preprocess) for index in few]
     return {
         "weights": _digest(repr(model), *tensors),
         "layer": names[0],

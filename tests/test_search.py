@@ -11,6 +11,7 @@ from torch.utils.data import ConcatDataset, Subset
 
 from course_utils import pictures, search
 from course_utils.activations import box_by_gradient, receptive_fields
+from course_utils.classifiers import Classifier
 
 K = 5
 
@@ -203,10 +204,44 @@ def test_an_impossible_k_is_refused(k):
         run(network(), gallery_of(5), k=k)
 
 
-@pytest.mark.parametrize("gallery", [[], torch.zeros(0, 3, 8, 12), iter([1])])
+@pytest.mark.parametrize("gallery", [[], torch.zeros(0, 3, 8, 12)])
 def test_an_empty_gallery_is_refused(gallery):
     with pytest.raises(ValueError, match="no pictures"):
         run(network(), gallery)
+
+
+@pytest.mark.parametrize("gallery", [iter([1]), (picture for picture in []), {1, 2}])
+def test_a_gallery_has_a_length_and_places(gallery):
+    with pytest.raises(ValueError, match=r"which a .* doesn't: pass list\(gallery\)"):
+        run(network(), gallery)
+
+
+class Broken(list):
+    """A gallery whose picture 7 can't be read."""
+
+    error: Exception = ValueError("it is truncated")
+
+    def __getitem__(self, index):
+        if index == 7:
+            raise self.error
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("error", [ValueError("truncated\nhere"), OSError("truncated")])
+def test_a_picture_that_can_not_be_read_is_named(error, monkeypatch):
+    monkeypatch.setattr(Broken, "error", error)
+    with pytest.raises(ValueError, match="^Picture 7 of the gallery: truncated$"):
+        run(network(), Broken(gallery_of(10)))
+
+
+def test_a_picture_that_can_not_be_prepared_is_named():
+    gallery = gallery_of(10).float()
+    gallery[7, 0, 0, 0] = 300
+    classifier = Classifier("x", network().float(), ["a"], (0.0,) * 3, (1.0,) * 3, 8, {})
+    with pytest.raises(ValueError, match="^Picture 7 of the gallery: A picture's values lie in"):
+        search.search(
+            classifier.model, classifier.model[3], gallery, classifier.preprocess, progress=False
+        )
 
 
 def test_layers_without_maps_are_refused():

@@ -34,7 +34,7 @@ from course_utils._forgetting import forget
 from course_utils._networks import Ready, check_pair, class_indices, looks_inside, network_of
 from course_utils._random import seeded_generator, uniform
 from course_utils.classifiers import Classifier
-from course_utils.errors import check_count, check_not_negative, shown, unknown_name
+from course_utils.errors import check_count, shown, unknown_name
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 """Where `box_accuracies` cuts maps, on the scale from their smallest value 0 to their largest 1."""
@@ -82,8 +82,9 @@ def box_accuracies(
 ) -> dict[float, float]:
     """How often the box from a map agrees with the object's: {threshold: share of the pictures}.
 
-    heatmaps: (H, W) each, as large as the masks (H, W) bool
-    least:    boxes agree if their intersection over union reaches this
+    heatmaps:   (H, W) each, as large as the masks (H, W) bool, none of them empty
+    thresholds: in [0, 1]; one that is given twice counts once
+    least:      boxes agree if their intersection over union reaches this, in (0, 1]
 
     One threshold serves all pictures. The best share, `max(box_accuracies(...).values())`, is
     MaxBoxAcc of Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right",
@@ -97,11 +98,14 @@ def box_accuracies(
             f" {len(masks)} masks."
         )
     pairs = list(zip(heatmaps, masks))
-    thresholds = [check_number("threshold", threshold) for threshold in thresholds]
-    check_not_negative(least=least)
+    thresholds = {check_number("threshold", threshold): None for threshold in thresholds}
+    if not thresholds:
+        raise ValueError("There are no thresholds: leave them out, or give one at least.")
+    if not 0 < least <= 1:
+        raise ValueError(f"least={least}: the share that boxes have in common lies in (0, 1].")
     agreeing = dict.fromkeys(thresholds, 0)
     for heatmap, mask in pairs:
-        _check_size(heatmap, mask)
+        heatmap, mask = _checked(heatmap, mask)
         box = boxes.box_of_mask(mask)
         for threshold, found in zip(thresholds, boxes.boxes_from_map(heatmap, thresholds)):
             agreeing[threshold] += boxes.iou(found, box) >= least

@@ -104,3 +104,25 @@ def test_maps_and_masks_must_be_as_many():
         scores.box_accuracies(torch.rand(3, 8, 8), torch.ones(2, 8, 8) > 0)
     with pytest.raises(ValueError, match="there are 0 heatmaps and 0 masks"):
         scores.box_accuracies([], [])
+
+
+def test_a_threshold_that_is_given_twice_counts_once():
+    masks = squares()
+    assert scores.box_accuracies(masks.float(), masks, [0.5, 0.5, 0.5]) == {0.5: 1.0}
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"thresholds": []}, "no thresholds"),
+        ({"least": 0}, r"least=0: .* lies in \(0, 1\]"),
+        ({"least": 1.5}, r"least=1.5: .* lies in \(0, 1\]"),
+        ({"least": float("nan")}, r"least=nan: .* lies in \(0, 1\]"),
+        ({"masks": [torch.zeros(8, 8) > 0]}, "mask is empty"),
+        ({"masks": [torch.ones(8, 8)]}, "mask must be bool"),
+    ],
+)
+def test_what_box_accuracies_have_no_answer_for(changes, told):
+    arguments = {"heatmaps": [torch.rand(8, 8)], "masks": [torch.ones(8, 8) > 0]}
+    with pytest.raises(ValueError, match=told):
+        scores.box_accuracies(**{**arguments, **changes})

@@ -4,6 +4,7 @@ box = box_from_map(heatmap, threshold=0.4)        # (top, left, bottom, right)
 iou(box, box_of_mask(mask))                       # how well two boxes agree
 """
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from course_utils._arguments import check_number, checks_arguments
+from course_utils.errors import shown
 
 Box = tuple[int, int, int, int]
 """(top, left, bottom, right) in pixels; bottom and right are the first row and column outside."""
@@ -82,15 +84,28 @@ def _box_around(inside):
 
 @checks_arguments
 def iou(box: Box, other: Box) -> float:
-    """Intersection over union of two boxes, in [0, 1]: shared area by the area of both."""
-    for each in (box, other):
-        if len([check_number("box", side) for side in each]) != 4:
-            raise ValueError(f"A box is (top, left, bottom, right), not {each!r}.")
+    """Intersection over union of two boxes, in [0, 1]: shared area by the area of both.
+
+    Raises ValueError for what is no box of finite numbers, in the order of `Box`.
+    """
+    box, other = _sides(box), _sides(other)
     height = min(box[2], other[2]) - max(box[0], other[0])
     width = min(box[3], other[3]) - max(box[1], other[1])
     shared = max(height, 0) * max(width, 0)
     union = _area(box) + _area(other) - shared
     return shared / union if union else 0.0
+
+
+def _sides(box):
+    """The four sides as Python's numbers: small integers of other libraries would overflow."""
+    sides = [check_number("box", side) for side in box]
+    if len(sides) != 4 or not all(map(math.isfinite, sides)):
+        raise ValueError(f"A box is (top, left, bottom, right), in pixels, not {shown(box)}.")
+    if sides[2] < sides[0] or sides[3] < sides[1]:
+        raise ValueError(
+            f"A box is (top, left, bottom, right); {shown(box)} ends before it begins."
+        )
+    return sides
 
 
 def _area(box):

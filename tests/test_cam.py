@@ -1,5 +1,7 @@
 """Class activation maps against Captum, against what can be worked out by hand, planted answers."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -541,6 +543,20 @@ def test_iou_counts_cells():
         union = (first | second).sum().item()
         expected = (first & second).sum().item() / union if union else 0.0
         assert iou(*boxes) == iou(*boxes[::-1]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.float32, torch.int8, torch.uint8])
+def test_iou_of_small_numbers_of_other_libraries_does_not_overflow(kind):
+    make = torch.tensor if isinstance(kind, torch.dtype) else np.array
+    box, other = (list(make(sides, dtype=kind)) for sides in ((0, 0, 100, 100), (50, 0, 100, 100)))
+    assert iou(box, other) == iou(other, box) == 0.5 and type(iou(box, other)) is float
+
+
+@pytest.mark.parametrize("box", [(0, 0, math.nan, 4), (0, 0, math.inf, 4), (0, 0, 4), (4, 0, 0, 4)])
+def test_iou_of_what_is_no_box(box):
+    for boxes in ((box, (0, 0, 4, 4)), ((0, 0, 4, 4), box)):
+        with pytest.raises(ValueError, match=r"A box is \(top, left, bottom, right\)"):
+            iou(*boxes)
 
 
 def test_iou_of_boxes_side_by_side_is_zero():

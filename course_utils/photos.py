@@ -54,8 +54,15 @@ def open_picture(path: str | Path, size: int | None = None) -> Tensor:
 
     Returns (3, H, W) float32 in [0, 1]. Files are turned upright as their EXIF data says, grey
     becomes RGB, colours with a profile become sRGB, transparent parts are laid over white, and of
-    an animation the first frame counts. Raises PictureError for what is no usable picture, and
-    DataError for a photograph that can't be fetched.
+    an animation the first frame counts.
+
+    Grey files with more than 8 bits don't say which value is white, so their largest one decides:
+    integers are taken for 8, 10, 12, 14 or 16 bits, floats for [0, 1] if all are below 2, else for
+    [0, 255]; beyond that, the largest value is white. So a dark scan of 16 bits may come out
+    brighter than it is. What lies below 0 is black.
+
+    Raises PictureError for what is no usable picture, and DataError for a photograph that can't be
+    fetched.
     """
     if size is not None and size < SMALLEST_SIDE:
         raise PictureError(f"size must be at least {SMALLEST_SIDE} pixels, not {size}.")
@@ -155,7 +162,7 @@ def _upright_rgb(image, path):
             " as an RGB picture, JPEG or PNG."
         )
     if image.mode.startswith("I") or image.mode == "F":
-        image = _reduce_to_8_bits(image)
+        image = _reduce_to_8_bits(image, path)
     image = _in_srgb(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -180,17 +187,36 @@ def _in_srgb(image):
         return image
 
 
-def _reduce_to_8_bits(image):
-    """A grey image of 16 or 32 bits as one of 8 bits.
+def _reduce_to_8_bits(image, path):
+    """A grey image of 16 or 32 bits as one of 8 bits, with what is transparent in it.
 
     Files often hold fewer bits than they have room for. The largest value tells how many: integers
     are taken for the smallest of the depths in `WHITE` that holds it, floats to lie in [0, 1] or
-    else in [0, 255]; anything beyond is scaled down by its largest value.
+    else in [0, 255]; anything beyond is scaled down by its largest value. Sharpening leaves floats
+    a little above 1, so those below 2 still count as [0, 1], cut off.
     """
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    usual = (1.0, 255.0) if image.mode == "F" else WHITE
-    white = next((level for level in usual if values.max() <= level), values.max())
-    return Image.fromarray(np.uint8(np.clip(values / white, 0, 1) * 255 + 0.5))
+    values = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise PictureError(f"{path} holds NaN or infinity: replace these pixels and save it anew.")
+    brightest = values.max()
+    if image.mode == "F":
+        white = 1.0 if brightest < 2 else max(brightest, 255.0)
+    else:
+        white = next((level for level in WHITE if brightest <= level), brightest)
+    shares = np.clip(values / white, 0, 1)
+    if _counts_from_white(image):
+        shares = 1 - shares
+    grey = Image.fromarray(np.uint8(shares * 255 + 0.5))
+    clear = image.info.get("transparency")  # the one value that is transparent in a PNG file
+    if clear is not None:
+        grey.putalpha(Image.fromarray(np.uint8(255 * (values != clear))))
+    return grey
+
+
+def _counts_from_white(image):
+    """Whether 0 means white in a TIFF file; with up to 8 bits, Pillow turns that round itself."""
+    photometric, white_is_zero = 262, 0  # the tag, and its value
+    return getattr(image, "tag_v2", {}).get(photometric) == white_is_zero
 
 
 def _centred_square(image, size):

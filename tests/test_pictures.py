@@ -10,6 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image, ImageCms
 from torch.utils.data import DataLoader
@@ -522,6 +523,7 @@ def test_16_bits_colour(tmp_path):
         (np.linspace(0, 255, 1024), 1.0),
         (np.linspace(-3, 4000, 1024), 1.0),
         (np.zeros(1024), 0.0),
+        (np.append(np.full(1023, -0.2), 0.5), 0.5),
     ],
 )
 def test_float_pictures(tmp_path, values, brightest):
@@ -531,6 +533,39 @@ def test_float_pictures(tmp_path, values, brightest):
     assert_picture(picture, 32, 32)
     assert picture.max() == pytest.approx(brightest, abs=0.01)
     assert picture.min() == 0
+
+
+def test_floats_a_little_above_1_are_cut_off(tmp_path):
+    file = tmp_path / "sharpened.tif"
+    values = np.full((32, 32), 0.5, np.float32)
+    values[0, 0] = 1.3
+    Image.fromarray(values).save(file)
+    assert open_picture(file)[0, 5, 5] == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_floats_that_are_no_numbers_are_refused(tmp_path, odd):
+    file = tmp_path / "measured.tif"
+    values = np.full((32, 32), 0.5, np.float32)
+    values[3, 3] = odd
+    Image.fromarray(values).save(file)
+    assert "measured.tif holds NaN or infinity" in refusal(file)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_white_may_be_zero(tmp_path, kind):
+    file, white = tmp_path / "scan.tif", 1 if kind is np.float32 else np.iinfo(kind).max
+    shares = np.linspace(0, 1, 1024).reshape(32, 32)
+    tifffile.imwrite(file, (white * shares).astype(kind), photometric="miniswhite")
+    assert np.abs(open_picture(file)[0].numpy() - (1 - shares)).max() < 0.01
+
+
+def test_16_bits_with_a_transparent_value(tmp_path):
+    values = np.full((32, 32), 20000, np.uint16)
+    values[:16], values[31, 31] = 5, 65535
+    Image.fromarray(values).save(tmp_path / "scan.png", transparency=5)
+    picture = open_picture(tmp_path / "scan.png")
+    assert (picture[:, :16] == 1).all() and picture[0, 20, 3] == pytest.approx(0.305, abs=0.01)
 
 
 def test_32_bit_integers(tmp_path):

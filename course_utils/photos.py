@@ -12,6 +12,8 @@ no part of the course: each is fetched on its first use and kept in the user's c
 import contextlib
 import importlib.util
 import io
+import math
+import os
 import warnings
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
 from course_utils import _downloads
-from course_utils.errors import DataError, PictureError, check_name
+from course_utils.errors import DataError, PictureError, as_whole, check_name, shown
 from course_utils.manifest import SPLITS, find_entry, read_entry
 
 PHOTOS = {
@@ -49,8 +51,8 @@ def open_picture(path: str | Path, size: int | None = None) -> Tensor:
 
     path: a file, or a name from `PHOTOS`, or a name like "look_alikes/test/zebra/20003", or
           "article:zebra", one of the photographs that are fetched
-    size: the picture's largest centred square, scaled to `size` x `size` pixels; None leaves the
-          picture as it is
+    size: the picture's largest centred square, scaled to `size` x `size` pixels, from 16 to 10,000;
+          None leaves the picture as it is
 
     Returns (3, H, W) float32 in [0, 1]. Files are turned upright as their EXIF data says, grey
     becomes RGB, colours with a profile become sRGB, transparent parts are laid over white, and of
@@ -64,12 +66,22 @@ def open_picture(path: str | Path, size: int | None = None) -> Tensor:
     Raises PictureError for what is no usable picture, and DataError for a photograph that can't be
     fetched.
     """
-    if size is not None and size < SMALLEST_SIDE:
-        raise PictureError(f"size must be at least {SMALLEST_SIDE} pixels, not {size}.")
+    size = None if size is None else _side(size)
     image = _upright_rgb(_read_image(path), path)
     if size is not None:
         image = _centred_square(image, size)
     return to_picture(np.array(image))
+
+
+def _side(size):
+    """`size` as Python's int, if a square of that side can be made."""
+    side, largest = as_whole(size), math.isqrt(LARGEST_AREA)
+    if side is None or not SMALLEST_SIDE <= side <= largest:
+        raise PictureError(
+            f"size must be at least {SMALLEST_SIDE} pixels, and at most {largest}, not"
+            f" {shown(size)}: a whole number, for a square."
+        )
+    return side
 
 
 def to_picture(pixels: np.ndarray) -> Tensor:
@@ -79,19 +91,31 @@ def to_picture(pixels: np.ndarray) -> Tensor:
 
 def _read_image(path):
     """The decoded image of a file or of a known name."""
-    file = Path(path).expanduser()
-    if str(path) and file.is_dir():
+    if not isinstance(path, (str, os.PathLike)):
+        raise PictureError(
+            f"open_picture takes the name of a picture or file, not a {type(path).__name__}."
+        )
+    file = os.path.expanduser(path)  # like what follows, it lets any text pass
+    if str(path) and os.path.isdir(file):
         raise PictureError(f"{path} is a folder, not a picture.")
-    if file.is_file():
-        return _decode_file(file)
-    if str(path) in PHOTOS:
-        return _decode_file(_photo_folder() / PHOTOS[str(path)])
-    if str(path).startswith("article:"):
-        return _decode_file(article_photograph(str(path).removeprefix("article:")))
-    if str(path).startswith(tuple(SPLITS)):
-        return Image.open(io.BytesIO(read_entry(find_entry(path))))
+    if os.path.isfile(file):
+        return _decode_file(Path(file))
+    try:
+        return _picture_by_name(str(path))
+    except ValueError as error:  # of names that are like those of the course, but are none
+        raise PictureError(str(error)) from None
+
+
+def _picture_by_name(name):
+    """The decoded image of a known name. Raises ValueError for others."""
+    if name in PHOTOS:
+        return _decode_file(_photo_folder() / PHOTOS[name])
+    if name.startswith("article:"):
+        return _decode_file(article_photograph(name.removeprefix("article:")))
+    if name.startswith(tuple(SPLITS)):
+        return Image.open(io.BytesIO(read_entry(find_entry(name))))
     raise PictureError(
-        f"There is no picture {str(path)!r}: give the path of a file (looking in {Path.cwd()}), or"
+        f"There is no picture {name[:200]!r}: give the path of a file (looking in {Path.cwd()}), or"
         f" one of the names {', '.join(PHOTOS)}, a course picture such as"
         " look_alikes/test/zebra/20003, or a photograph that is fetched, such as article:zebra."
     )

@@ -4,6 +4,7 @@ The made-up set comes from `conftest.py`: bright sunny and dark overcast tank ya
 tanks, and noise for the look-alikes.
 """
 
+import io
 import pickle
 import struct
 import zlib
@@ -647,6 +648,36 @@ def test_names_that_nobody_knows():
     assert "There is no picture 'missing.jpg'" in refusal("missing.jpg")
 
 
+@pytest.mark.parametrize(
+    "name, told",
+    [
+        (None, "not a NoneType"),
+        (7, "not a int"),
+        (b"chelsea", "not a bytes"),
+        (torch.zeros(3, 20, 20), "not a Tensor"),
+        (Image.new("RGB", (20, 20)), "not a Image"),
+        (io.BytesIO(b"chelsea"), "not a BytesIO"),
+        ("x" * 5000, "There is no picture 'xxx"),
+        ("a\0b", "There is no picture"),
+        ("~nobody/x.png", "There is no picture"),
+        ("article:nothing", "There is no photograph of the article 'nothing'"),
+        ("look_alikes/test/zebra/99", "There is no course picture"),
+    ],
+)
+def test_what_is_no_name_of_a_picture(name, told, small_data):
+    assert told in refusal(name)
+
+
+@pytest.mark.parametrize("size", ["a", (50, 50), 20.0, 10**6, True, float("nan"), -1])
+def test_what_is_no_size_of_a_picture(size):
+    assert "size must be at least 16 pixels, and at most 10000, not" in refusal("coffee", size=size)
+
+
+def test_sizes_of_numpy_and_torch_are_sizes():
+    for size in (np.int64(20), torch.tensor(20)):
+        assert open_picture("coffee", size).shape == (3, 20, 20)
+
+
 def test_a_folder(tmp_path):
     assert "is a folder" in refusal(tmp_path)
 
@@ -658,7 +689,7 @@ def test_too_small_a_picture(tmp_path):
 
 
 def test_too_small_a_size():
-    assert "size must be at least 16 pixels, not 8" in refusal("coffee", size=8)
+    assert "size must be at least 16 pixels, and at most 10000, not 8:" in refusal("coffee", size=8)
 
 
 @pytest.mark.parametrize("side", [10_001, 20_000])

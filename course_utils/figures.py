@@ -11,8 +11,10 @@ import numpy as np
 import PIL.Image
 import torch
 from IPython.display import Image, display
+from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.mathtext import MathTextParser
 
 COLOURS = {"tank": "#b5482a", "no_tank": "#3f6f8f", "sunny": "#d99a1c", "overcast": "#7a8088"}
 """One colour for each condition of the tank yard, the same in every figure."""
@@ -57,12 +59,20 @@ def _encoded(figure):
 
 
 def as_image(picture: torch.Tensor | np.ndarray) -> np.ndarray:
-    """A picture (3, H, W) or mask (H, W) as matplotlib wants it: (H, W, 3) or (H, W)."""
+    """A picture (3, H, W) or mask (H, W) as matplotlib wants it: (H, W, 3) or (H, W).
+
+    What a picture holds beyond [0, 1] is cut off. Raises ValueError for other shapes, and for
+    pictures that are no floats or hold NaN.
+    """
     array = np.asarray(picture.detach().cpu() if isinstance(picture, torch.Tensor) else picture)
     if array.ndim == 2:
         return array
     if array.ndim != 3 or array.shape[0] != 3:
         raise ValueError(f"A picture has the shape (3, H, W), not {tuple(array.shape)}.")
+    if array.dtype.kind != "f":
+        raise ValueError(f"A picture holds floats in [0, 1], not {array.dtype}: divide by 255.")
+    if np.isnan(array).any():
+        raise ValueError("The picture holds NaN: some computation before this one went wrong.")
     return np.clip(array.transpose(1, 2, 0), 0, 1)
 
 
@@ -71,12 +81,17 @@ def picture_grid(
 ) -> Figure:
     """Pictures side by side, `columns` in a row, each `size` inches wide.
 
-    titles:  one text above each picture
+    titles:  one text above each picture, in which $...$ may be a formula
     rows:    one label at the left of each row
     colours: one colour of each title
+
+    Raises ValueError for no pictures, and for fewer titles or colours than pictures.
     """
     pictures = list(pictures)
-    titles = None if titles is None else list(titles)
+    if not pictures:
+        raise ValueError("There are no pictures to show.")
+    titles = _one_each("titles", titles, pictures)
+    colours = _one_each("colours", colours, pictures)
     columns = min(columns or len(pictures), len(pictures))
     count = -(-len(pictures) // columns)
     height = size * (1.18 if titles is not None else 1.02)
@@ -96,7 +111,26 @@ def picture_grid(
         axis.imshow(as_image(pictures[number]))
         if titles is not None:
             colour = colours[number] if colours is not None else "black"
-            axis.set_title(titles[number], color=colour, pad=3)
+            title = titles[number]
+            axis.set_title(title, color=colour, pad=3, parse_math=_is_formula(title))
     for axis, label in zip(axes[:, 0], rows or []):
-        axis.set_ylabel(label)
+        axis.set_ylabel(label, parse_math=_is_formula(label))
     return figure
+
+
+def _is_formula(text):
+    """Whether matplotlib can read what stands between dollars; else the text is shown as it is."""
+    try:
+        for line in filter(is_math_text, str(text).split("\n")):
+            MathTextParser("path").parse(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _one_each(name, values, pictures):
+    """The values as a list, if there is one for each picture; None if none are wanted."""
+    values = None if values is None else list(values)
+    if values is not None and len(values) < len(pictures):
+        raise ValueError(f"{len(values)} {name} for {len(pictures)} pictures: give one for each.")
+    return values

@@ -36,6 +36,40 @@ def test_masks_and_pictures_become_images():
         figures.as_image(torch.ones(4, 5, 3))
 
 
+@pytest.mark.parametrize(
+    "picture, told",
+    [
+        (torch.ones(3, 4, 5, dtype=torch.uint8), "floats in .* not uint8: divide by 255"),
+        (np.ones((3, 4, 5), bool), "floats in .* not bool"),
+        (torch.full((3, 4, 5), float("nan")), "holds NaN"),
+    ],
+)
+def test_what_would_be_a_wrong_image_is_refused(picture, told):
+    with pytest.raises(ValueError, match=told):
+        figures.as_image(picture)
+
+
+@pytest.mark.parametrize(
+    "pictures, options, told",
+    [
+        ([], {}, "no pictures to show"),
+        ([torch.ones(3, 4, 5)] * 3, {"titles": "ab"}, "2 titles for 3 pictures"),
+        ([torch.ones(3, 4, 5)] * 3, {"titles": "abc", "colours": ["red"]}, "1 colours for 3"),
+    ],
+)
+def test_a_grid_has_pictures_and_a_title_for_each(pictures, options, told):
+    with pytest.raises(ValueError, match=told):
+        figures.picture_grid(pictures, **options)
+
+
+def test_titles_are_formulas_or_shown_as_they_are(monkeypatch):
+    texts = [r"$\frac$ for", "$5", "$\\lambda$ = 2\nscore 3"]
+    figure = figures.picture_grid([torch.ones(3, 4, 5)] * 3, texts, 1, rows=texts)
+    assert [axis.title.get_parse_math() for axis in figure.axes] == [False, True, True]
+    assert [axis.get_title() for axis in figure.axes] == texts
+    shown_by(figure, "White.", monkeypatch)
+
+
 def shown_by(figure, alt, monkeypatch):
     """The data and metadata that `show` hands to the notebook."""
     shown = []

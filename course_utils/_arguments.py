@@ -25,7 +25,7 @@ ELSEWHERE = ("self", "model", "network", "target", "targets")
 """Parameters that other checks know more about: `network_of`, `whole_targets`."""
 
 CLASSES = (nn.Module, torch.Generator)
-"""Classes of which an argument is asked to be one, or one derived from them."""
+"""Classes of which, as of the course's own, an argument is asked to be one or a derived one."""
 
 
 def checks_arguments(function: Function) -> Function:
@@ -57,9 +57,14 @@ def allowed_by(signature: inspect.Signature) -> dict[str, tuple]:
 
 def _check_of(kind):
     """The check for a kind of argument, a function of name and value; None if there is none."""
-    if kind not in CHECKS and isinstance(kind, type) and issubclass(kind, CLASSES):
+    if kind not in CHECKS and isinstance(kind, type) and _is_asked_for(kind):
         return functools.partial(_check_class, kind)
     return CHECKS.get(kind)
+
+
+def _is_asked_for(kind):
+    is_of_the_course = kind.__module__.startswith(f"{__package__}.")
+    return is_of_the_course or issubclass(kind, CLASSES)
 
 
 def _kinds(annotation):

@@ -151,6 +151,7 @@ def load_removable_masks(entry: Entry) -> dict[str, Tensor]:
     }
 
 
+@checks_arguments
 def two_by_two(scene: int) -> dict[tuple[str, str], Tensor]:
     """The four pictures of a tank-yard scene, {(label, weather): (3, H, W)}.
 
@@ -162,11 +163,13 @@ def two_by_two(scene: int) -> dict[tuple[str, str], Tensor]:
     }
 
 
+@checks_arguments
 def tank_mask(scene: int) -> Tensor:
     """Where the tank of a tank-yard scene is visible, (H, W) bool."""
     return load_mask(_tank_yard_entries(scene)[0])
 
 
+@checks_arguments
 def regions(scene: int) -> dict[str, Tensor]:
     """Sky, land and tank of a tank-yard scene, {name: (H, W) bool}; each pixel is in one of them.
 
@@ -184,6 +187,7 @@ def regions(scene: int) -> dict[str, Tensor]:
 def grown(mask: Tensor, pixels: int) -> Tensor:
     """A mask (H, W) bool, wider by `pixels` on every side (a square dilation); none with 0."""
     check_count("pixels", pixels, least=0)
+    pixels = min(pixels, max(mask.shape, default=0))  # more can't be seen, and takes memory
     width, wider = 2 * pixels + 1, mask[None].float()
     for side in ((width, 1), (1, width)):  # one after the other: far fewer comparisons
         padding = [length // 2 for length in side]
@@ -195,7 +199,7 @@ def _tank_yard_entries(scene):
     """The four entries of a tank-yard scene; scene numbers are unique over all splits."""
     by_scene = manifest().by_scene
     for split in ("training", "validation", "test"):
-        found = by_scene.get(("tank_yard", split, int(scene)), [])
+        found = by_scene.get(("tank_yard", split, scene), [])
         if found:
             return [entry for entry in found if entry.kind == "picture"]
     known = sorted(number for dataset, _, number in by_scene if dataset == "tank_yard")

@@ -34,35 +34,44 @@ from course_utils._forgetting import forget
 from course_utils._networks import Ready, check_pair, class_indices, looks_inside, network_of
 from course_utils._random import seeded_generator, uniform
 from course_utils.classifiers import Classifier
-from course_utils.errors import check_count, shown, unknown_name
+from course_utils.errors import check_count, check_name, shown, unknown_name
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 """Where `box_accuracies` cuts maps, on the scale from their smallest value 0 to their largest 1."""
 
+WEATHERS = ("sunny", "overcast")
+"""Those of the tank yard."""
 
+
+@checks_arguments
 def pasted(scene: int, weather: str, margin: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     """Two pictures (3, H, W) mixed from a tank-yard scene with and without its tank.
 
     "Inside only": the empty scene, with the tank's own pixels pasted in.
     "Outside only": the scene with the tank, its own pixels covered by the empty scene's, so that
     only its shadow and the light it throws back remain. The tank's mask is widened by `margin`
-    pixels first.
+    pixels first. Raises ValueError for scenes and weathers that the tank yard doesn't have.
     """
+    check_name("weather", weather, WEATHERS)
     four = pictures.two_by_two(scene)
     with_tank, without = four["tank", weather], four["no_tank", weather]
     mask = pictures.grown(pictures.tank_mask(scene), margin)
     return torch.where(mask, with_tank, without), torch.where(mask, without, with_tank)
 
 
+@checks_arguments
 def paste_test(
-    classifier: Classifier, scenes: Iterable[int], weathers=("sunny", "overcast")
+    classifier: Classifier, scenes: Iterable[int], weathers: Sequence[str] = WEATHERS
 ) -> dict[str, float]:
     """How many of a network's "inside only" and "outside only" pictures it calls a tank, in [0, 1].
 
     The two pictures of a pair differ by the tank and its light alone, so this says where the
-    network's evidence is: a network that looks at tanks reaches about 1 and 0.
+    network's evidence is: a network that looks at tanks reaches about 1 and 0. Raises ValueError
+    for no scenes, no weathers, and those that the tank yard doesn't have.
     """
     pairs = [pasted(scene, weather) for scene in scenes for weather in weathers]
+    if not pairs:
+        raise ValueError("There is nothing to test: give one scene and one weather at least.")
     tank = classifier.class_index("tank")
     return {
         name: float((classifier.predict(torch.stack(images)) == tank).float().mean())

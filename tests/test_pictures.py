@@ -250,6 +250,20 @@ def test_grown_masks_stay_inside_the_picture():
         pictures.grown(mask, -1)
 
 
+def test_masks_that_are_grown_beyond_the_picture_take_no_memory_for_it():
+    mask = torch.zeros(20, 30, dtype=torch.bool)
+    mask[3, 4] = True
+    assert pictures.grown(mask, 10**9).all()
+    assert not pictures.grown(~mask & mask, 10**9).any()
+
+
+@pytest.mark.parametrize("ask", [two_by_two, tank_mask, pictures.regions])
+@pytest.mark.parametrize("scene", [20.5, None, "20", True])
+def test_scenes_are_whole_numbers(small_data, ask, scene):
+    with pytest.raises(ValueError, match="scene=.* a whole number is needed"):
+        ask(scene)
+
+
 def test_two_by_two_of_an_unknown_scene(small_data):
     with pytest.raises(ValueError, match="no scene 999; it has 6 scenes between 0 and 21"):
         two_by_two(999)

@@ -50,6 +50,23 @@ def test_an_unknown_scene_is_named(small_data):
         scores.paste_test(planted(), [99])
 
 
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"scenes": [20.5]}, "scene=20.5: a whole number"),
+        ({"scenes": 20}, "scenes=20: a list is needed"),
+        ({"scenes": []}, "nothing to test"),
+        ({"weathers": ()}, "nothing to test"),
+        ({"weathers": "sunny"}, "weathers='sunny': a list is needed"),
+        ({"weathers": ["foggy"]}, "no weather 'foggy'; there are: sunny, overcast"),
+        ({"classifier": None}, "classifier must be a Classifier, not a NoneType"),
+    ],
+)
+def test_what_the_paste_test_can_not_paste(small_data, changes, told):
+    with pytest.raises(ValueError, match=told):
+        scores.paste_test(**{"classifier": planted(), "scenes": [20], **changes})
+
+
 # ---------------------------------------------------------------------------- boxes
 
 

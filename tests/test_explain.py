@@ -187,6 +187,25 @@ def test_some_methods_and_a_network_of_ones_own(tmp_path):
     assert "right <b>" not in page
 
 
+@pytest.mark.parametrize("precision", ["half", "bfloat16", "double"])
+def test_networks_of_any_precision_get_their_maps(tmp_path, precision):
+    (tmp_path / "own.py").write_text(
+        NETWORK.replace("Linear(6, 3),\n)", f"Linear(6, 3),\n).{precision}()")
+    )
+    methods = ["saliency", "Grad-CAM", "occlusion, grey"]
+    page = explain("coffee", tmp_path / "p.html", str(tmp_path / "own.py"), methods).read_text()
+    assert page.count('class="pair"') == 3 + 2 and "Left out" not in page
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_name_that_is_no_text_is_shown_as_far_as_it_is_one(tmp_path):
+    (tmp_path / "own.py").write_text(NETWORK)
+    picture = os.fsdecode(os.fsencode(tmp_path) + b"/m\xfcll.png")
+    Image.effect_noise((90, 70), 80).convert("RGB").save(picture, "PNG")
+    page = explain(picture, tmp_path / "p.html", str(tmp_path / "own.py"), ["saliency"])
+    assert "m?ll.png, seen by own" in page.read_text(encoding="utf-8")
+
+
 def test_the_page_tells_the_command_that_makes_it(tmp_path):
     (tmp_path / "own net.py").write_text(NETWORK)
     network, methods = str(tmp_path / "own net.py"), ["saliency", "Grad-CAM"]

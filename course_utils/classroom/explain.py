@@ -106,7 +106,7 @@ def explain(
         colours=_colours(),
         command=_command(picture, classifier, methods),
     )
-    write_whole(out, page)
+    write_whole(out, page, errors="replace")  # names of files may hold what is no text
     return out
 
 
@@ -125,7 +125,7 @@ def _maps(network, seen, labels, names, progress):
     maps, reasons = {}, []
     for name in tqdm(names, desc="maps", unit=" methods", disable=None if progress else True):
         try:
-            found = trial.heatmaps(network, images, targets, [name])[name]
+            found = trial.heatmaps(network, images, targets, [name])[name].float()  # of halves, too
         except Exception as error:  # whatever a network of one's own may do to a method
             reasons.append(f"{_title(name)}. {first_line(error)}")
             continue

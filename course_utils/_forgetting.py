@@ -1,5 +1,7 @@
 """Networks that forget what they learned: the control that heat maps are compared with."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -8,6 +10,21 @@ from course_utils._devices import seeded
 
 POWER_ITERATIONS = 20
 """So often a spectral norm estimates the norm of its weights anew."""
+
+
+def copy_of(network: nn.Module) -> nn.Module:
+    """A copy of a network, which may forget while the network itself doesn't.
+
+    Pruning and older weight norms keep in each layer a weight that they compute with every pass.
+    torch copies no such results of a computation, so the copy gets their values.
+    """
+    computed = {
+        id(tensor): tensor.detach().clone()
+        for module in network.modules()
+        for tensor in vars(module).values()
+        if isinstance(tensor, Tensor) and not tensor.is_leaf
+    }
+    return copy.deepcopy(network, computed)
 
 
 def forget(module: nn.Module, seed: int) -> None:

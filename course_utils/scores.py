@@ -18,7 +18,6 @@ is refused. A constant map says nothing, and scores what a uniform one does: the
 the area.
 """
 
-import copy
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -30,11 +29,11 @@ from torch import Tensor, nn
 
 from course_utils import boxes, pictures
 from course_utils._arguments import check_number, check_picture, check_tensor, checks_arguments
-from course_utils._forgetting import forget
+from course_utils._forgetting import copy_of, forget
 from course_utils._networks import Ready, check_pair, class_indices, looks_inside, network_of
 from course_utils._random import seeded_generator, uniform
 from course_utils.classifiers import Classifier
-from course_utils.errors import check_count, check_name, shown, unknown_name
+from course_utils.errors import check_count, check_name, check_seed, shown, unknown_name
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 """Where `box_accuracies` cuts maps, on the scale from their smallest value 0 to their largest 1."""
@@ -402,10 +401,11 @@ def randomized(model: nn.Module, names: Sequence[str], seed: int = 0) -> Iterato
 
     Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018, section 3.1 (cascading).
     """
-    forgetful = copy.deepcopy(network_of(model))
-    for number, name in enumerate(names):
+    names, forgetful = list(names), copy_of(network_of(model))
+    seeds = [check_seed(seed + number) for number in range(len(names))]
+    for name, own_seed in zip(names, seeds):
         try:
-            forget(forgetful.get_submodule(name), seed + number)
+            forget(forgetful.get_submodule(name), own_seed)
         except (AttributeError, TypeError):  # the second for what is no name
             known = [known for known, _ in forgetful.named_modules() if known]
             raise ValueError(unknown_name("module", name, known)) from None
@@ -413,4 +413,4 @@ def randomized(model: nn.Module, names: Sequence[str], seed: int = 0) -> Iterato
             raise ValueError(
                 f"The module {shown(name)} has no weights of its own to draw anew."
             ) from None
-        yield copy.deepcopy(forgetful)
+        yield copy_of(forgetful)

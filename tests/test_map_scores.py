@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import stats
 from torch import nn
+from torch.nn.utils import prune, weight_norm
 
 from course_utils import scores
 from course_utils.classifiers import PlainNet
@@ -238,6 +239,29 @@ def test_randomizing_goes_from_the_last_layer_down_and_spares_the_network():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     with pytest.raises(ValueError, match=r"'features.relu1' has no weights"):
         list(scores.randomized(model, ["features.relu1"]))
+
+
+def pruned(layer):
+    return prune.l1_unstructured(layer, "weight", 0.5)
+
+
+@pytest.mark.parametrize("changed", [weight_norm, pruned])
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_networks_whose_weights_are_computed_forget_too(changed):
+    torch.manual_seed(0)
+    model = nn.Sequential(changed(nn.Linear(3, 4)), nn.ReLU(), changed(nn.Linear(4, 2)))
+    x = torch.rand(5, 3)
+    before, before_last = model(x), model[:2](x)
+    for forgetful in scores.randomized(model, ["2", "0"]):
+        assert not torch.equal(forgetful[2](before_last), model[2](before_last))
+    assert not torch.equal(forgetful[0](x), model[0](x))
+    assert torch.equal(model(x), before)
+
+
+@pytest.mark.parametrize("seed", [2**64, 2**64 - 1, -(2**63) - 1])
+def test_a_seed_that_is_none_is_told(seed):
+    with pytest.raises(ValueError, match="^seed=.* at most 64 bits"):
+        list(scores.randomized(PlainNet(3, (4,) * 6, 32), ["head", "features.conv6"], seed))
 
 
 def test_quantus_gives_the_same_scores():

@@ -1,7 +1,6 @@
 """The methods on trial and the controls: each answers the same question with maps of one kind."""
 
 import contextlib
-import copy
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from course_utils import (
     scores,
     shapley,
 )
-from course_utils._forgetting import forget
+from course_utils._forgetting import copy_of, forget
 from course_utils._networks import feature_maps
 from course_utils._random import seeded_generator, uniform
 from course_utils.architectures import named_layers
@@ -234,7 +233,7 @@ def _of_an_untrained_network(method):
 
 def untrained(classifier: Classifier, seed: int = 0) -> Classifier:
     """A classifier like this one before it was trained: all of its weights are drawn anew."""
-    network = copy.deepcopy(classifier.model)
+    network = copy_of(classifier.model)
     forget(network, seed)
     layers = named_layers(network)
     return dataclasses.replace(classifier, name="untrained", model=network, layers=layers)

@@ -18,6 +18,7 @@ import hashlib
 import http.client
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -29,10 +30,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_utils import _devices, _network_files, _own_networks
-from course_utils._arguments import check_colours, three_numbers
+from course_utils._arguments import check_colours, checks_arguments, three_numbers
 from course_utils._networks import Ready, evaluating, network_of, output_in
 from course_utils.architectures import PlainNet, architecture_of, build, named_layers
-from course_utils.errors import DataError, PictureError, check_count, unknown_name
+from course_utils.errors import DataError, PictureError, check_count, first_line, unknown_name
 from course_utils.manifest import data_folder
 
 __all__ = [
@@ -128,12 +129,14 @@ class Classifier:
         best = probabilities[0].argsort(descending=True, stable=True)[:k].tolist()
         return [(self.classes[index], probabilities[0, index].item()) for index in best]
 
+    @checks_arguments
     def layer(self, name: str) -> nn.Module:
         """The layer of that name; `list(classifier.layers)` shows all names."""
         if name not in self.layers:
             raise ValueError(f"{self.name}: {unknown_name('layer', name, self.layers)}")
         return self.layers[name]
 
+    @checks_arguments
     def class_index(self, name: str) -> int:
         """The position of a class in the scores. Case, `_` and spaces matter only if they must."""
         if name in self.classes:
@@ -152,6 +155,7 @@ class Classifier:
         return self
 
 
+@checks_arguments
 def load(name: str, device: str | torch.device | None = None) -> Classifier:
     """A network by name: `load("tank_fair")` is one of the course's.
 
@@ -252,9 +256,8 @@ def _load_own(path: Path) -> Classifier:
             for t in traceback.extract_tb(error.__traceback__)
             if Path(t.filename) == file
         ]
-        raise ValueError(
-            f"{path}, {where[-1] if where else 'as a whole'}: {type(error).__name__}: {error}"
-        ) from error
+        place = f"{path}, {where[-1] if where else 'as a whole'}"
+        raise ValueError(f"{place}: {_what_happened(error)}") from error
     classifier = getattr(module, "classifier", None)
     if not isinstance(classifier, Classifier):
         raise ValueError(
@@ -263,6 +266,15 @@ def _load_own(path: Path) -> Classifier:
         )
     classifier.name = path.stem
     return classifier
+
+
+def _what_happened(error: BaseException) -> str:
+    """What went wrong in a file of somebody else, in one line."""
+    if isinstance(error, SystemExit):
+        return "it ends Python, so nothing after it can run: leave out sys.exit, or parse_args."
+    said = first_line(error)
+    kind = type(error).__name__
+    return f"{kind}: {said}" if said != kind else f"{kind}."
 
 
 def available() -> list[str]:
@@ -316,6 +328,11 @@ def _folder() -> Path:
 
 def _load_course_network(name: str) -> Classifier:
     known = sorted({*available(), *SHIPPED})
+    if name not in known and os.path.isfile(os.path.expanduser(name)):
+        raise ValueError(
+            f"{name} is a file, but no Python file: write one, ending in .py, that reads the"
+            " weights and makes a `classifier`, with course_utils.classifiers.wrap."
+        )
     if name not in known:
         raise ValueError(
             f"{unknown_name('network', name, known)} Or 'imagenet', or any of torchvision's or"

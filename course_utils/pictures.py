@@ -269,6 +269,7 @@ class PictureSet(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.entries)
 
+    @checks_arguments
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return load_picture(self.entries[index]), int(self.labels[index])
 

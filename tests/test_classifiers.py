@@ -288,8 +288,36 @@ def test_counts_are_whole_numbers(count):
 
 def test_a_network_file_that_ends_python_is_told(tmp_path):
     (tmp_path / "own.py").write_text("import sys\nsys.exit(0)\n")
-    with pytest.raises(ValueError, match="line 2: SystemExit"):
+    with pytest.raises(ValueError, match="line 2: it ends Python.*leave out sys.exit"):
         load(str(tmp_path / "own.py"))
+
+
+@pytest.mark.parametrize(
+    "code, told",
+    [
+        ("raise RuntimeError('sizes differ:\\n\\tone')", "line 1: RuntimeError: sizes differ:$"),
+        ("raise AssertionError", "line 1: AssertionError.$"),
+        ("x = (", "as a whole: SyntaxError: .*closed"),
+    ],
+)
+def test_what_went_wrong_in_a_network_file_is_told_in_one_line(tmp_path, code, told):
+    (tmp_path / "own.py").write_text(code)
+    with pytest.raises(ValueError, match=told) as error:
+        load(str(tmp_path / "own.py"))
+    assert "\n" not in str(error.value)
+
+
+def test_weights_alone_are_no_network(tmp_path):
+    torch.save(own_network().state_dict(), tmp_path / "mine.pt")
+    with pytest.raises(ValueError, match="mine.pt is a file, but no Python file: write one"):
+        load(str(tmp_path / "mine.pt"))
+
+
+@pytest.mark.parametrize("name", [None, 3, 0.5, ["zebra"], Path("small")])
+def test_names_are_texts(small, name):
+    for ask in (load, small.class_index, small.layer):
+        with pytest.raises(ValueError, match="^name=.* a name is needed, a text"):
+            ask(name)
 
 
 def test_a_network_file_that_changes_the_folder_changes_it_for_nobody_else(tmp_path, monkeypatch):

@@ -95,6 +95,19 @@ def test_items_are_pictures_with_labels(small_data):
         chosen[6]
 
 
+@pytest.mark.parametrize("index", [1.5, None, "0", slice(0, 2), [0, 1], True])
+def test_an_index_of_a_set_is_one_whole_number(small_data, index):
+    with pytest.raises(ValueError, match="index=.* a whole number is needed"):
+        load_set("look_alikes", "test")[index]
+
+
+def test_a_set_is_a_sequence(small_data):
+    test = load_set("look_alikes", "test")
+    for index in (-1, np.int64(len(test) - 1), torch.tensor(len(test) - 1)):
+        assert torch.equal(test[index][0], test[len(test) - 1][0])
+    assert len(list(test)) == len(test)
+
+
 def test_stack_is_all_items(small_data):
     chosen = load_set("look_alikes", "test")
     stacked, labels = chosen.stack()

@@ -257,6 +257,28 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path, capsys, arguments, said):
     assert said in capsys.readouterr().err and not (tmp_path / "p.html").exists()
 
 
+def test_what_goes_wrong_in_a_network_is_said_in_one_line(tmp_path, capsys):
+    picky = """
+class Picky(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inside = model
+
+    def forward(self, x):
+        if x.shape[0] == 1 and wrapped:
+            raise RuntimeError("two\\nlines")
+        return self.inside(x)
+
+wrapped = False
+classifier = wrap(Picky(), ["a", "b", "c"], Preprocess(64))
+wrapped = True
+"""
+    (tmp_path / "own.py").write_text(NETWORK + picky)
+    arguments = ["chelsea", "--classifier", str(tmp_path / "own.py")]
+    assert main(["explain", *arguments, "--out", str(tmp_path / "p.html")]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "course explain: two"
+
+
 def test_a_missing_file_is_noticed_before_anything_slow_is_imported(tmp_path):
     code = "import sys; from course_utils.classroom.command import main; main(sys.argv[1:])"
     code += "; print('torch' in sys.modules)"

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from course_utils.classroom import UsageError, refuse_missing_picture
+from course_utils.errors import first_line
 
 SUMMARY = "one page about a picture: answers, all heat maps, and trust"
 
@@ -37,7 +38,7 @@ def work(options):
     except OSError as error:
         raise UsageError(f"{options.out} can't be written ({error.strerror or error}).") from None
     except (ValueError, RuntimeError) as error:  # unknown names, bad pictures, missing weights
-        raise UsageError(str(error)) from None
+        raise UsageError(first_line(error)) from None
     print(f"{page} ({time.monotonic() - started:.0f} s)")
     return 0
 

@@ -88,11 +88,11 @@ def iou(box: Box, other: Box) -> float:
 
     Raises ValueError for what is no box of finite numbers, in the order of `Box`.
     """
-    box, other = _sides(box), _sides(other)
-    height = min(box[2], other[2]) - max(box[0], other[0])
-    width = min(box[3], other[3]) - max(box[1], other[1])
+    one, two = _sides(box), _sides(other)
+    height = min(one[2], two[2]) - max(one[0], two[0])
+    width = min(one[3], two[3]) - max(one[1], two[1])
     shared = max(height, 0) * max(width, 0)
-    union = _area(box) + _area(other) - shared
+    union = _area(one) + _area(two) - shared
     return shared / union if union else 0.0
 
 

@@ -14,7 +14,7 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from course_utils.errors import DataError, shown
-from course_utils.manifest import damage, read_file
+from course_utils.manifest import damage, read_file, write_files
 
 
 def write_network(folder: Path, name: str, weights: Mapping[str, Tensor], description: dict):
@@ -29,8 +29,7 @@ def write_network(folder: Path, name: str, weights: Mapping[str, Tensor], descri
     facts = {**description, "name": name, "sha256": hashlib.sha256(content).hexdigest()}
     text = _as_json(facts)  # before anything is written: what was saved earlier stays if it fails
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.safetensors").write_bytes(content)
-    (folder / f"{name}.json").write_text(text, encoding="utf-8", newline="\n")
+    write_files({folder / f"{name}.safetensors": content, folder / f"{name}.json": text.encode()})
 
 
 def _check_is_file_name(name):

@@ -11,6 +11,7 @@ it is read, so a damaged file is named instead of believed.
 import csv
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -150,6 +151,23 @@ def read_file(path: str | Path) -> bytes:
         raise damage(path, "missing") from None
     except OSError as error:
         raise damage(path, f"not readable ({error.strerror})") from error
+
+
+def write_files(contents: Mapping[Path, bytes]) -> None:
+    """Writes files that belong together, each of which is at any moment the old or the new one.
+
+    If one of them can't be written, all stay what they were. Raises OSError.
+    """
+    unfinished = {path: path.with_name(f"{path.name}.{os.getpid()}.part") for path in contents}
+    try:
+        for path, content in contents.items():
+            unfinished[path].write_bytes(content)
+        for path, part in unfinished.items():
+            part.replace(path)
+    except BaseException:
+        for part in unfinished.values():
+            part.unlink(missing_ok=True)
+        raise
 
 
 def damage(path: str | Path, state: str) -> DataError:

@@ -32,6 +32,7 @@ from tqdm.auto import tqdm
 from course_utils._arguments import check_picture, check_tensor, checks_arguments
 from course_utils._networks import Ready, feature_maps, looks_inside, outputs_of
 from course_utils.errors import check_count, first_line, shown
+from course_utils.manifest import write_files
 
 BATCH = 16
 """Pictures at a time; on a CPU, more don't fit into its cache and are slower."""
@@ -335,15 +336,13 @@ def _first_bytes(file):
 
 
 def _save(file, state, marks):
-    """Writes the state beside the file, then puts it in its place: no half-written cache."""
+    """Writes the state: no half-written cache."""
     tensors = {f"{o}.{name}": t for o, fields in state.kept.items() for name, t in fields.items()}
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
     tensors |= {"medians": state.medians}
     facts = {**marks, "states": str(state.k), "done": str(state.done)}
     content = safetensors.torch.save(tensors, {**facts, "sum": _sum(tensors, facts)})
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}.part")
-    unfinished.write_bytes(content)
-    unfinished.replace(file)
+    write_files({file: content})
 
 
 def _load(file, marks):

@@ -205,6 +205,23 @@ def test_a_failed_save_keeps_the_network_saved_before(tmp_path, fact):
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
+def test_a_full_disk_keeps_the_network_saved_before(tmp_path, monkeypatch):
+    save_small_network(tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    write = Path.write_bytes
+
+    def write_weights_alone(path, content):
+        if ".json" in path.name:
+            write(path, content[:50])
+            raise OSError("No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", write_weights_alone)
+    with pytest.raises(OSError, match="No space"):
+        save(small_network(1), tmp_path, "small", **FACTS)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
 def test_numbers_of_numpy_and_torch_are_kept_as_pythons(tmp_path):
     facts = {"accuracy": torch.tensor(0.5), "epochs": np.int64(3), "curve": np.float32([1, 0.25])}
     save_small_network(tmp_path, **facts, seed=np.int64(7), nested={"loss": [np.float32(2)]})

@@ -123,6 +123,14 @@ def test_what_was_saved_is_loaded(folder):
     assert facts["seed"] == 7 and facts["kind"] == "generator"
 
 
+def test_a_decoder_that_can_not_be_saved_leaves_nothing(folder):
+    with pytest.raises(ValueError, match="loss=.* can't be kept in a JSON file"):
+        decoders.save(Generator("upsample", dimensions=4), folder, "mine", loss=object())
+    assert not list(folder.glob("mine*"))
+    decoders.save(Generator("upsample", dimensions=4), folder, "mine", loss=torch.tensor(0.5))
+    assert json.loads((folder / "mine.json").read_text())["loss"] == 0.5
+
+
 @pytest.mark.parametrize("ending", ["json", "safetensors"])
 def test_missing_and_damaged_files_are_named_with_their_cure(folder, ending):
     decoders.save(Generator("upsample", dimensions=4), folder, "generator_upsample")

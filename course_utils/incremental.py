@@ -162,13 +162,15 @@ def _as_it_was(model):
 
     A graph shares its buffers, and tracing runs what writes into them.
     """
-    before = [(buffer, buffer._version, buffer.clone()) for buffer in model.buffers()]
-    with evaluating(model):
-        yield
-    with torch.no_grad():
-        for buffer, version, values in before:
-            if buffer._version != version:
-                buffer.copy_(values)
+    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        with evaluating(model):
+            yield
+    finally:
+        with torch.no_grad():
+            for buffer, values in before:
+                if not torch.equal(buffer, values):
+                    buffer.copy_(values)
 
 
 def _warn(reason):

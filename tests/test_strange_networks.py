@@ -724,6 +724,14 @@ class Counting(Small):
         return super().forward(x)
 
 
+class CountingUntraceably(Counting):
+    """What torch.fx can't trace comes after something has been written."""
+
+    def forward(self, x):
+        scores = super().forward(x)
+        return scores if scores.isfinite().all() else scores.nan_to_num()
+
+
 def each_technique(model, x):
     """Calls techniques of every kind, one after the other."""
     zeros = torch.zeros_like(x)
@@ -738,7 +746,8 @@ def each_technique(model, x):
     yield masks.rise(model, x, 1, zeros, count=4)
 
 
-@pytest.mark.parametrize("kind", [TwoNames, Counting])
+@pytest.mark.filterwarnings("ignore:torch.fx can't trace")
+@pytest.mark.parametrize("kind", [TwoNames, Counting, CountingUntraceably])
 def test_the_very_weights_and_the_values_of_buffers_stay(kind):
     model, x = kind(), pictures(1)
     weights = [(name, id(weight)) for name, weight in model.named_parameters()]
@@ -748,6 +757,15 @@ def test_the_very_weights_and_the_values_of_buffers_stay(kind):
         assert all(weight.requires_grad for weight in model.parameters())
         for (name, buffer), (as_before, place, values) in zip(model.named_buffers(), buffers):
             assert (name, id(buffer)) == (as_before, place) and torch.equal(buffer, values)
+
+
+def test_networks_made_in_inference_mode_are_occluded():
+    with torch.inference_mode():  # whose tensors keep no count of what was written into them
+        model = Small()
+        model.one = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)).eval()
+    x = pictures(1)
+    truth = occluded(model, x, occlusion.occluded_outputs)
+    assert relative(occluded(model, x, incremental.occluded_outputs), truth) < 1e-5
 
 
 def test_the_very_weights_stay_after_an_error():

@@ -11,6 +11,7 @@ it is read, so a damaged file is named instead of believed.
 import csv
 import hashlib
 import os
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -158,7 +159,7 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
 
     If one of them can't be written, all stay what they were. Raises OSError.
     """
-    unfinished = {path: path.with_name(f"{path.name}.{os.getpid()}.part") for path in contents}
+    unfinished = {path: path.with_name(f".{uuid.uuid4().hex}.part") for path in contents}
     try:
         for path, content in contents.items():
             unfinished[path].write_bytes(content)

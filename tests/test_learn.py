@@ -8,7 +8,7 @@ import pytest
 from grading_class import MASTERS
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from course_utils.classroom import UsageError, copies, files, find_notebooks, learn
+from course_utils.classroom import UsageError, copies, find_notebooks, learn
 from course_utils.classroom.command import main
 from course_utils.classroom.grading.submissions import read_exercises
 from course_utils.exercises import all_checks
@@ -392,7 +392,7 @@ def test_a_failed_write_leaves_the_old_file(course, monkeypatch):
     path = course().path
     change(path, answer)
     before = path.read_bytes()
-    monkeypatch.setattr(files.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
         course(new_master())
     assert path.read_bytes() == before

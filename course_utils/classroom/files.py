@@ -1,12 +1,12 @@
 """Files that the classroom writes: whole or not at all, and pages from templates."""
 
-import os
 import tempfile
 from pathlib import Path
 
 import jinja2
 
 from course_utils.classroom import UsageError
+from course_utils.manifest import write_files
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 """Pages with gaps; nbconvert finds its template "course" in there."""
@@ -33,22 +33,7 @@ def write_whole(path: Path, text: str, errors: str = "strict") -> None:
     if path.exists() and not (path.is_file() or path.is_dir()):  # root could replace a device
         raise UsageError(f"{path} is no file that could be replaced: choose another one.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors=errors, newline="\n") as file:
-            file.write(text)
-        if os.name == "posix":
-            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files for the owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_files({path: text.encode("utf-8", errors)})
 
 
 def fill(template: str, **values: object) -> str:

@@ -114,8 +114,13 @@ def height_and_width(size: int | Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
-def check_colours(mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> None:
-    """Raises ValueError for a mean and std of x = (picture - mean) / std that no network wants."""
+def check_colours(
+    mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std of x = (picture - mean) / std, three of Python's floats each.
+
+    Raises ValueError for what no network wants.
+    """
     centre, spread = three_numbers("mean", mean), three_numbers("std", std)
     if centre.abs().max() > 1:
         raise ValueError(
@@ -123,6 +128,7 @@ def check_colours(mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor)
         )
     if spread.min() <= 0:
         raise ValueError(f"std={shown(std)}: pictures are divided by it, so it is positive.")
+    return tuple(centre.tolist()), tuple(spread.tolist())
 
 
 def three_numbers(name: str, values: object) -> Tensor:

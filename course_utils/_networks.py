@@ -73,7 +73,7 @@ def looks_inside(function: Callable) -> Callable:
             )
         _warn_of_batch_statistics(network)
         with (
-            ONE_AT_A_TIME,
+            _ONE_AT_A_TIME,
             torch.inference_mode(False),
             _full_precision(network),
             evaluating(network),
@@ -317,7 +317,7 @@ _UNHEARD: list[bool] = []
 _CAUGHT: list[list[Tensor]] = []
 """The lists of `outputs_of` that are being filled."""
 
-ONE_AT_A_TIME = threading.RLock()
+_ONE_AT_A_TIME = threading.RLock()
 """Held while a technique runs, which changes the network and a few of torch's functions."""
 
 BEFORE_GRADIENTS: list[Callable[[Tensor], None]] = []
@@ -342,7 +342,7 @@ class Ready:
 
     def __call__(self, x: Tensor, entering: Callable[[Tensor], None] | None = None) -> Tensor:
         """The network's output; `entering` is told the very tensor that enters the network."""
-        with ONE_AT_A_TIME:
+        with _ONE_AT_A_TIME:
             return self._answer(x, entering)
 
     def _answer(self, x, entering):
@@ -465,8 +465,8 @@ class Ready:
         if layout not in self._weights:
             self._weights[layout] = _weights_in(self.model, layout)
         # Tied, a module with two names would be handed each weight twice, and keep the second.
-        call = functional_call(self.model, self._weights[layout], (x,), tie_weights=False)
-        return output_in(call)
+        weights = self._weights[layout]
+        return output_in(functional_call(self.model, weights, (x,), tie_weights=False))
 
 
 def _weights_in(model, layout):

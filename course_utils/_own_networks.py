@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_utils._arguments import check_colours
 from course_utils._networks import output_in
 from course_utils._random import seeded_generator, uniform
 from course_utils.errors import check_count, first_line
@@ -32,7 +31,7 @@ PASSING = (
 
 
 def check_preprocess(preprocess) -> None:
-    """Raises ValueError for settings of a `Preprocess` that no network can want."""
+    """Raises ValueError for sizes and an interpolation that no network can want."""
     for name in ("size", "resize"):
         value = getattr(preprocess, name)
         if name == "resize" and value is None:
@@ -43,7 +42,6 @@ def check_preprocess(preprocess) -> None:
             f"resize={preprocess.resize}: the crop of {preprocess.size} pixels can't be larger than"
             " what it is cut from."
         )
-    check_colours(preprocess.mean, preprocess.std)
     modes = ("nearest", "nearest-exact", "bilinear", "bicubic")
     if preprocess.interpolation not in modes:
         raise ValueError(

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_utils import _devices, _network_files, _own_networks
-from course_utils._arguments import check_colours, checks_arguments, three_numbers
+from course_utils._arguments import check_colours, checks_arguments
 from course_utils._networks import Ready, evaluating, network_of, output_in
 from course_utils.architectures import PlainNet, architecture_of, build, named_layers
 from course_utils.errors import DataError, PictureError, check_count, first_line, unknown_name
@@ -202,9 +202,9 @@ class Preprocess:
 
     def __post_init__(self):
         _own_networks.check_preprocess(self)
-        for name in ("mean", "std"):  # tensors and arrays are welcome
-            numbers = three_numbers(name, getattr(self, name)).tolist()
-            object.__setattr__(self, name, tuple(numbers))
+        mean, std = check_colours(self.mean, self.std)  # tensors and arrays are welcome
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "std", std)
 
 
 def wrap(
@@ -303,7 +303,7 @@ def save(
     """
     architecture = architecture_of(model)
     classes = _own_networks.class_names(classes)
-    check_colours(mean, std)
+    mean, std = check_colours(mean, std)
     if model.head.out_features != len(classes):
         raise ValueError(f"{model.head.out_features} scores, but {len(classes)} names of classes.")
     description = {
@@ -311,8 +311,8 @@ def save(
         "architecture": architecture,
         **model.settings,
         "classes": classes,
-        "mean": three_numbers("mean", mean).tolist(),
-        "std": three_numbers("std", std).tolist(),
+        "mean": list(mean),
+        "std": list(std),
         "command": command,
         "seed": seed,
     }

@@ -238,9 +238,9 @@ def integrated_gradients(
     alphas, weights = (values.to(x) for values in quadrature(rule, steps))
     if layer is None:
         found = _integrated_at_input(model, x, targets, baseline, alphas, weights, batch, progress)
-        return _told_if_flat(found, x != baseline)
-    paths = [_Path(start[None], alphas, weights) for start in baseline]
-    found = _along_paths(model, x, targets, paths, layer, batch, progress)
+    else:
+        paths = [_Path(start[None], alphas, weights) for start in baseline]
+        found = _along_paths(model, x, targets, paths, layer, batch, progress)
     return _told_if_flat(found, x != baseline)
 
 

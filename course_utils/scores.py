@@ -106,16 +106,15 @@ def box_accuracies(
             f" {len(masks)} masks."
         )
     pairs = list(zip(heatmaps, masks))
-    thresholds = {check_number("threshold", threshold): None for threshold in thresholds}
-    if not thresholds:
+    agreeing = {check_number("threshold", threshold): 0 for threshold in thresholds}
+    if not agreeing:
         raise ValueError("There are no thresholds: leave them out, or give one at least.")
     if not 0 < least <= 1:
         raise ValueError(f"least={least}: the share that boxes have in common lies in (0, 1].")
-    agreeing = dict.fromkeys(thresholds, 0)
     for heatmap, mask in pairs:
         heatmap, mask = _checked(heatmap, mask)
         box = boxes.box_of_mask(mask)
-        for threshold, found in zip(thresholds, boxes.boxes_from_map(heatmap, thresholds)):
+        for threshold, found in zip(agreeing, boxes.boxes_from_map(heatmap, agreeing)):
             agreeing[threshold] += boxes.iou(found, box) >= least
     return {threshold: count / len(pairs) for threshold, count in agreeing.items()}
 

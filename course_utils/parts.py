@@ -11,6 +11,9 @@ PAIRS = (
 )
 """The look-alikes: the two classes of a pair stand in the same scenes."""
 
+WEATHERS = ("sunny", "overcast")
+"""Those of the tank yard: each of its scenes is there in both."""
+
 PARTS = (
     "background",
     "hull", "turret", "gun", "tracks",

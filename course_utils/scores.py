@@ -34,12 +34,10 @@ from course_utils._networks import Ready, check_pair, class_indices, looks_insid
 from course_utils._random import seeded_generator, uniform
 from course_utils.classifiers import Classifier
 from course_utils.errors import check_count, check_name, check_seed, shown, unknown_name
+from course_utils.parts import WEATHERS
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 """Where `box_accuracies` cuts maps, on the scale from their smallest value 0 to their largest 1."""
-
-WEATHERS = ("sunny", "overcast")
-"""Those of the tank yard."""
 
 
 @checks_arguments

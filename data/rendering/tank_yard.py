@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from course_utils.parts import PART_NUMBER
+from course_utils.parts import PART_NUMBER, WEATHERS
 
 from . import camera, renderer
 from .meshes import Mesh
@@ -22,7 +22,6 @@ from .tank import tank
 SPLITS = {"training": 340, "validation": 40, "test": 120}
 """Scenes in each split; no scene is in two."""
 FIRST_SCENE = {"training": 0, "validation": 10_000, "test": 20_000}
-WEATHERS = ("sunny", "overcast")
 SAMPLES = {"training": 16, "validation": 25, "test": 25}
 """Paths traced for each pixel: pictures that people look at are a little finer."""
 LEAST_VISIBLE = 150

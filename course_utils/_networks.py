@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from course_utils._arguments import allowed_by, check_arguments, check_layer
@@ -65,7 +66,7 @@ def looks_inside(function: Callable) -> Callable:
             if name in given.arguments:
                 given.arguments[name] = _as_indices(model, given.arguments[name])
         check_arguments(allowed, given.arguments)
-        if any(part.training and _trains_otherwise(part) for part in network.modules()):
+        if any(part.training and trains_otherwise(part) for part in network.modules()):
             warnings.warn(
                 "The model is in training mode. What is asked is computed in eval mode; afterwards"
                 " it is in training mode again.",
@@ -242,12 +243,12 @@ TRAIN_OTHERWISE = (
 """Modules that compute something else in training mode."""
 
 
-def _trains_otherwise(part):
+def trains_otherwise(part: nn.Module) -> bool:
     """Whether a module, or the code of one that is not torch's, asks in which mode it is."""
     if type(part).__module__.startswith("torch.nn."):
         return isinstance(part, TRAIN_OTHERWISE)
     code = getattr(type(part).forward, "__code__", None)
-    return isinstance(part, TRAIN_OTHERWISE) or (code and "training" in code.co_names)
+    return isinstance(part, TRAIN_OTHERWISE) or (code is not None and "training" in code.co_names)
 
 
 def _warn_of_batch_statistics(network):
@@ -307,6 +308,9 @@ _TWO_LAYOUTS: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
 _ONE_BY_ONE: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 """Networks that were seen to say the same of a picture whichever others are in its batch."""
+
+USUAL_ORDER_ONLY = (nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
+"""Layers that torch computes less well channels last; `_Norms` finds their functions."""
 
 MOST_ASKED = 8
 """Pictures among which one is asked for, to see whether the others matter."""
@@ -377,8 +381,11 @@ class Ready:
         if self.model in _TWO_LAYOUTS or self._is_watched():
             return True
         with torch.no_grad(), _unheard():
-            orders = (torch.contiguous_format, torch.channels_last)
-            usual, other = (self._run(x[:1].detach(), order, None) for order in orders)
+            with _Norms() as norms:
+                usual = self._run(x[:1].detach(), torch.contiguous_format, None)
+            if norms.found:
+                return False
+            other = self._run(x[:1].detach(), torch.channels_last, None)
             if _differ(usual, other):
                 if len(x) == 1:  # with others, the batch has been looked at
                     again = self._run(x.detach(), torch.contiguous_format, None)
@@ -467,6 +474,28 @@ class Ready:
         # Tied, a module with two names would be handed each weight twice, and keep the second.
         weights = self._weights[layout]
         return output_in(functional_call(self.model, weights, (x,), tie_weights=False))
+
+
+class _Norms(TorchDispatchMode):
+    """Finds whether what runs inside of it normalizes maps by themselves, as code or as a layer.
+
+    Channels last, torch's group norm loses digits where the mean is large, and the gradient of its
+    instance norm is wrong for a single picture.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.found = False
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        name = func.name()
+        if "group_norm" in name:
+            self.found = True
+        elif "batch_norm" in name:  # an instance norm is one, of a picture's maps
+            given = dict(zip((argument.name for argument in func._schema.arguments), args))
+            self.found |= bool({**given, **kwargs}.get("training"))
+        return func(*args, **kwargs)
 
 
 def _weights_in(model, layout):
@@ -624,9 +653,9 @@ def fast_layout(model: nn.Module, x: Tensor) -> torch.memory_format:
     if usual or model in _ONE_LAYOUT:
         return torch.contiguous_format
     if model not in _TWO_LAYOUTS and any(
-        isinstance(module, nn.GroupNorm) for module in model.modules()
+        isinstance(module, USUAL_ORDER_ONLY) for module in model.modules()
     ):
-        _ONE_LAYOUT.add(model)  # channels last, torch's loses digits where the mean is large
+        _ONE_LAYOUT.add(model)
         return torch.contiguous_format
     return torch.channels_last
 

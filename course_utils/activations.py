@@ -51,13 +51,16 @@ class ReceptiveField:
     def box(
         self, row: int, column: int, height: int | None = None, width: int | None = None
     ) -> Box:
-        """The pixels that a unit can see; clipped to a picture, if its size is given."""
+        """The pixels that a unit can see; clipped to a picture, if its size is given.
+
+        Clipped, the box of a unit that sees nothing but padding is empty: it ends where it begins.
+        """
         top, left = self.start + row * self.stride, self.start + column * self.stride
         bottom, right = top + self.size, left + self.size
         if height is not None:
-            top, bottom = max(top, 0), min(bottom, height)
+            top, bottom = min(max(top, 0), height), min(max(bottom, 0), height)
         if width is not None:
-            left, right = max(left, 0), min(right, width)
+            left, right = min(max(left, 0), width), min(max(right, 0), width)
         return top, left, bottom, right
 
 
@@ -71,9 +74,8 @@ SLIDING = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d)
 SLIDING_WAYS = {kind.forward for kind in SLIDING}
 """How these compute; classes derived from them may do it in ways of their own."""
 
-PADS = (
-    nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d,
-)  # fmt: skip
+PADS = (nn.ZeroPad2d, nn.ConstantPad2d)
+"""Borders of one value; others repeat pixels, which a unit then sees far from its own place."""
 
 
 @checks_arguments
@@ -85,10 +87,10 @@ def receptive_fields(layers: Mapping[str, nn.Module]) -> dict[str, ReceptiveFiel
     size grows by (k - 1) * stride, start falls by p * stride, stride is multiplied by s.
     It ends before the first layer that is no convolution or pooling and doesn't change each value
     by itself: one whose units see everything, such as a linear layer or a norm over positions; one
-    that makes maps larger; and a block of several layers, inside of which nothing is known to
-    follow anything else; and before one with hooks or a `forward` of its own. There, ask
-    `box_by_gradient`. Raises ValueError for convolutions, poolings and paddings that are not
-    square.
+    that makes maps larger; a block of several layers, inside of which nothing is known to follow
+    anything else; one whose border repeats pixels, as reflect and circular padding do; and one
+    with hooks or a `forward` of its own. There, ask `box_by_gradient`. Raises ValueError for
+    convolutions, poolings and paddings that are not square.
     """
     size, stride, start = 1, 1, 0
     fields = {}
@@ -110,7 +112,8 @@ def receptive_fields(layers: Mapping[str, nn.Module]) -> dict[str, ReceptiveFiel
 def _does_more_than_its_kind(layer):
     """Whether a layer may see more than its settings tell."""
     is_batch_wide = isinstance(layer, nn.BatchNorm2d) and layer.running_mean is None
-    return is_batch_wide or is_hooked(layer) or "forward" in vars(layer)
+    repeats_pixels = getattr(layer, "padding_mode", "zeros") != "zeros"
+    return is_batch_wide or repeats_pixels or is_hooked(layer) or "forward" in vars(layer)
 
 
 def _padding(name, layer):

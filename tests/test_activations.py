@@ -74,6 +74,12 @@ def test_boxes_are_clipped_only_on_request():
     assert field.box(0, 2, 20, 14) == (0, 3, 7, 14)
 
 
+def test_the_box_of_a_unit_inside_the_padding_is_empty():
+    field = receptive_fields({"conv": nn.Conv2d(3, 4, 3, padding=9)})["conv"]
+    assert field.box(0, 9, 40, 40) == (0, 0, 0, 3)
+    assert field.box(9, 55, 40, 40) == (0, 40, 3, 40)
+
+
 @pytest.mark.parametrize(
     ("name", "place"), [("relu1", (5, 9)), ("pool2", (7, 8)), ("relu6", (0, 5))]
 )
@@ -138,6 +144,8 @@ def test_oblong_layers_are_refused():
         nn.Sequential(nn.Conv2d(4, 4, 3)), SqueezeAndExcite(), nn.AdaptiveMaxPool2d(2),
         nn.AdaptiveAvgPool2d(2), nn.Upsample(scale_factor=2),
         nn.ConvTranspose2d(4, 4, 2, stride=2), nn.PixelShuffle(2),
+        nn.ReflectionPad2d(2), nn.ReplicationPad2d(2), nn.CircularPad2d(2),
+        nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"),
     ],
     ids=lambda layer: type(layer).__name__,
 )  # fmt: skip

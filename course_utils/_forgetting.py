@@ -5,6 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 from course_utils._devices import seeded
 
@@ -60,6 +61,10 @@ def forget(module: nn.Module, seed: int) -> None:
 def _settle_norms(module):
     """Lets spectral norms find the norm of their new weights, which they do in training mode."""
     for part in module.modules():
+        for hook in part._forward_pre_hooks.values():
+            if isinstance(hook, SpectralNorm):  # of torch.nn.utils.spectral_norm
+                for _ in range(POWER_ITERATIONS):
+                    hook.compute_weight(part, do_power_iteration=True)
         if not parametrize.is_parametrized(part):
             continue
         modes = [(each, each.training) for each in part.parametrizations.modules()]

@@ -618,6 +618,19 @@ def test_a_scripted_part_is_named():
 # ---------------------------------------------------------------------------- controls
 
 
+@pytest.mark.parametrize("norm", [nn.utils.spectral_norm, nn.utils.parametrizations.spectral_norm])
+def test_spectral_norms_are_those_of_the_new_weights(norm):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), norm(nn.Linear(8 * 36, 20)))
+    x = pictures(dtype=torch.float32)[:, :, :8, :8]
+    for _ in range(30):
+        model.train()(x)  # the norm finds its singular vectors
+    (blank,) = scores.randomized(model.eval(), [""])
+    blank(x)
+    largest = torch.linalg.matrix_norm(blank[2].weight, 2).item()
+    assert largest == pytest.approx(1, abs=0.05)
+
+
 @pytest.mark.parametrize(
     "part",
     [

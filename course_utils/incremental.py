@@ -40,6 +40,7 @@ from course_utils._networks import (
     looks_inside,
     network_of,
     output_in,
+    trains_otherwise,
 )
 from course_utils.errors import check_count, first_line
 
@@ -145,9 +146,9 @@ def trace(model: nn.Module) -> fx.GraphModule | None:
     """
     try:
         # In eval mode, a functional dropout is traced as one that does nothing.
-        with _as_it_was(model):
+        with _as_it_was(model), _attributes_kept(model):
             network = fx.symbolic_trace(model)
-        reason = _obstacle(model, network)
+            reason = _obstacle(model, network)
     except Exception as error:  # whatever the model's own code raises on symbolic inputs
         reason = first_line(error)
     if reason:
@@ -173,6 +174,41 @@ def _as_it_was(model):
                     buffer.copy_(values)
 
 
+@contextmanager
+def _attributes_kept(model):
+    """Takes back what tracing leaves on the modules of a model.
+
+    torch.fx adds constants of the code, and whatever a network itself keeps while it runs, such as
+    its last maps, would be symbols of the trace from then on.
+    """
+    before = [(kept, _items(kept)) for module in model.modules() for kept in _containers(module)]
+    try:
+        yield
+    finally:
+        for container, items in before:
+            now = _items(container)
+            if len(now) == len(items) and all(one is other for one, other in zip(now, items)):
+                continue
+            container.clear()
+            if isinstance(container, dict):
+                container.update(zip(items[::2], items[1::2]))
+            else:
+                container.extend(items)
+
+
+def _containers(module):
+    """What a module keeps things in: its attributes, and the lists and dicts among them."""
+    attributes = vars(module)
+    return [attributes, *(a for a in attributes.values() if isinstance(a, (list, dict)))]
+
+
+def _items(container):
+    """What is in a list; keys and values of a dict by turns."""
+    if isinstance(container, dict):
+        return [part for item in container.items() for part in item]
+    return list(container)
+
+
 def _warn(reason):
     warnings.warn(
         f"torch.fx can't trace this network ({reason}): occlusion runs the plain way.",
@@ -189,6 +225,8 @@ def _obstacle(model, network):
             return f"{where} has hooks, which tracing leaves out"
         if isinstance(module, nn.BatchNorm2d) and module.running_mean is None:
             return f"{name!r} normalizes by the batch"
+        if module.training and trains_otherwise(module):
+            return f"{name!r} stays in training mode"
     place = {node: number for number, node in enumerate(network.graph.nodes)}
     for node in network.graph.nodes:
         if node.kwargs.get("out") is not None:
@@ -387,7 +425,7 @@ def growth(model: nn.Module, x: Tensor, place: Tensor) -> list[tuple[str, tuple,
     if network is None:
         raise ValueError("torch.fx can't trace this network, so its windows are not known.")
     steps = []
-    with evaluating(network), torch.no_grad(), explained(model, x):
+    with _as_it_was(model), evaluating(network), torch.no_grad(), explained(model, x):
         kept = Kept(network, x)
         run = Run(kept, _input_windows(x, x, place[None]))
         for node in kept.nodes:

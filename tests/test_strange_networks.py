@@ -126,6 +126,53 @@ def test_the_order_of_memory_is_looked_at_with_a_layer_too():
     assert attributions.sum().item() == pytest.approx(change, rel=0.02)
 
 
+class Normed(Small):
+    """Normalizes the maps of each picture by themselves, behind its first convolution."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.norm = norm
+
+    def maps(self, x):
+        return self.two(self.norm(self.one(x).relu())).relu()
+
+
+NORMS = {
+    "layer": nn.InstanceNorm2d(4),
+    "with weights": nn.InstanceNorm2d(4, affine=True),
+    "with statistics": nn.InstanceNorm2d(4, track_running_stats=True),
+    "function": functional.instance_norm,
+    "batch norm of one": lambda maps: functional.batch_norm(
+        maps.reshape(1, -1, *maps.shape[2:]), None, None, training=True
+    ).reshape(maps.shape),
+    "group norm": lambda maps: functional.group_norm(maps, 2),
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.parametrize("count", [1, 3])
+def test_gradients_pass_instance_norms_in_the_order_that_torch_can_take(name, count):
+    model, x = Normed(NORMS[name]).eval(), pictures(count)
+    leaf = x.clone().requires_grad_()
+    (truth,) = torch.autograd.grad(model(leaf)[:, 1].sum(), leaf)
+    ours = gradients.saliency(model, x, 1)
+    assert relative(ours, truth) < 1e-4
+    together, last_alone = (
+        gradients.smoothgrad(model, x[:1], 1, samples=4, batch=batch, seed=0) for batch in (4, 3)
+    )
+    assert relative(last_alone, together) < 1e-4
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_grad_cam_passes_instance_norms_too(name):
+    model, x = Normed(NORMS[name]).eval(), pictures(1)
+    maps = model.one(x).detach().requires_grad_()
+    scores = model.head(model.two(model.norm(maps.relu())).relu().mean((2, 3)))
+    (slope,) = torch.autograd.grad(scores[0, 1], maps)
+    truth = (slope.mean((2, 3), keepdim=True) * maps).sum(1)[0].detach()
+    assert relative(cam.grad_cam(model, model.one, x, 1, relu=False), truth) < 1e-4
+
+
 # ---------------------------------------------------------------------------- others in the batch
 
 
@@ -1001,3 +1048,67 @@ def test_a_deconvnet_refuses_hooks_that_change_something_and_no_others():
     network[0].register_forward_hook(lambda _module, _inputs, output: 3 * output)
     with pytest.raises(ValueError, match="'0' .its hooks change what it returns.: remove them"):
         deconvolution.deconvnet(network, network[1], x, 0)
+
+
+class Remembering(Small):
+    """Keeps what it computed: for its own next run, and for whoever wants to look."""
+
+    def __init__(self):
+        super().__init__()
+        self.place = None
+        self.last = None
+        self.seen = []
+        self.by_name = {}
+        self.register_buffer("mean", torch.zeros(4))
+
+    def forward(self, x):
+        maps = self.one(x).relu()
+        if self.place is None:
+            self.place = torch.linspace(0, 1, maps.shape[-1])
+        self.last = maps
+        self.seen.append(maps)
+        self.by_name["one"] = maps
+        self.mean = maps.detach().mean((0, 2, 3))
+        maps = maps * torch.tensor([0.5]) + self.place
+        return self.head(self.two(maps).relu().mean((2, 3)))
+
+
+def test_tracing_leaves_no_symbols_in_a_network():
+    model, x = Remembering(), pictures(1)
+    attributes = set(vars(model))
+    truth = occluded(model, x, occlusion.occluded_outputs)
+    model.place, seen = None, list(model.seen)
+    assert incremental.trace(model) is not None
+    assert model.place is None and len(model.seen) == len(seen)
+    assert set(vars(model)) == attributes and not model.mean.any()
+    assert relative(occluded(model, x, incremental.occluded_outputs), truth) < 1e-5
+    incremental.growth(model, x, torch.tensor([0, 0, 4, 4]))
+    kept = [model.place, model.last, *model.seen, *model.by_name.values(), model.mean, model(x)]
+    assert all(type(value) is torch.Tensor for value in kept)
+    assert set(vars(model)) == attributes
+
+
+class DroppingAlways(Small):
+    """Dropout that stays on, for many answers about one picture."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop = nn.Dropout2d(0.5)
+
+    def train(self, mode=True):
+        super().train(mode)
+        for part in self.modules():
+            part.training = part.training or isinstance(part, nn.Dropout2d)
+        return self
+
+    def maps(self, x):
+        return self.drop(super().maps(x))
+
+
+def test_dropout_that_stays_on_is_not_traced_away():
+    model = DroppingAlways().eval()
+    with (
+        pytest.warns(UserWarning, match="'drop' stays in training mode"),
+        pytest.warns(UserWarning, match="changes from run to run"),
+    ):
+        occluded(model, pictures(1), incremental.occluded_outputs)

@@ -1,5 +1,6 @@
 """The machinery of checks, tried on exercises made up here."""
 
+import copy
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from course_utils.exercises.engine import feedback as feedbacks
 from course_utils.exercises.engine.calls import call_on_probes, make_probes, seeded
 from course_utils.exercises.engine.checks import source_hash
 from course_utils.exercises.engine.compare import difference
+from course_utils.exercises.engine.worn import wear
 
 
 def _maps(random):
@@ -296,6 +298,175 @@ def test_what_is_left_behind_on_a_network_is_noticed(answer, words):
     feedback = output.review(answer)
     assert feedback.kind == "changed input" and words in feedback.message, str(feedback)
     assert "`model`" in feedback.message
+
+
+def _in_use(random):
+    """Calls with a network of each kind of place: alone, in a list, in a dict."""
+    calls = []
+    for inputs in (4, 5, 3):
+        model = nn.Sequential(nn.Linear(inputs, 3), nn.Tanh(), nn.Linear(3, 2)).eval()
+        calls.append((model, [model[0]], {"last": model[2]}, torch.randn(2, inputs)))
+    return calls
+
+
+@check(points=2, probes=_in_use)
+def slopes(model, layers, named, x):
+    """The slopes of all scores."""
+    x = x.detach().clone().requires_grad_()
+    return torch.autograd.grad(model(x).sum(), x)[0]
+
+
+def without_its_modes(model, layers, named, x):
+    model.eval()
+    return slopes.reference(model, layers, named, x)
+
+
+def with_one_mode(model, layers, named, x):
+    was = model.training
+    model.eval()
+    result = slopes.reference(model, layers, named, x)
+    model.train(was)
+    return result
+
+
+def thawed(model, layers, named, x):
+    model.requires_grad_(False)
+    result = slopes.reference(model, layers, named, x)
+    model.requires_grad_(True)
+    return result
+
+
+def wiped(model, layers, named, x):
+    model.zero_grad()
+    return slopes.reference(model, layers, named, x)
+
+
+def filled_with_zeros(model, layers, named, x):
+    model.zero_grad(set_to_none=False)
+    return slopes.reference(model, layers, named, x)
+
+
+def added_to(model, layers, named, x):
+    model[2].weight.grad.add_(1) if model[2].weight.grad is not None else None
+    model[0].weight.grad.add_(1) if model[0].weight.grad is not None else None
+    return slopes.reference(model, layers, named, x)
+
+
+def cleared(model, layers, named, x):
+    layers[0]._forward_hooks.clear()
+    return slopes.reference(model, layers, named, x)
+
+
+def cleared_before_the_layer(model, layers, named, x):
+    named["last"]._forward_pre_hooks.clear()
+    return slopes.reference(model, layers, named, x)
+
+
+def replaced_the_others(model, layers, named, x):
+    cleared(model, layers, named, x)
+    layers[0].register_forward_hook(lambda *_: None)
+    return slopes.reference(model, layers, named, x)
+
+
+def kept_on_the_layer(model, layers, named, x):
+    named["last"].saved = slopes.reference(model, layers, named, x)
+    return named["last"].saved
+
+
+def kept_as_a_buffer(model, layers, named, x):
+    result = slopes.reference(model, layers, named, x)
+    model.register_buffer("result", result)
+    return result
+
+
+def hooked_a_weight(model, layers, named, x):
+    model[0].weight.register_hook(lambda gradient: None)
+    return slopes.reference(model, layers, named, x)
+
+
+def another_setting(model, layers, named, x):
+    layers[0].in_features = 99
+    return slopes.reference(model, layers, named, x)
+
+
+def taken_out(model, layers, named, x):
+    result = slopes.reference(model, layers, named, x)
+    layers[0] = None
+    return result
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (without_its_modes, "layers of `model` in another mode"),
+        (with_one_mode, "each may have its own"),
+        (thawed, "may have been frozen"),
+        (wiped, "wiped the gradients"),
+        (filled_with_zeros, "wiped the gradients"),
+        (added_to, "left gradients in the parameters of `model`"),
+        (cleared, "a hook of somebody else"),
+        (cleared_before_the_layer, "a hook of somebody else"),
+        (replaced_the_others, "a hook of somebody else"),
+        (kept_on_the_layer, "the attribute `saved`"),
+        (kept_as_a_buffer, "changed the weights of `model`"),
+        (hooked_a_weight, "a hook on a parameter of `model`"),
+        (another_setting, "changed a setting"),
+        (taken_out, "changed `layers` itself"),
+    ],
+)
+def test_what_happens_to_a_network_that_is_in_use_is_noticed(answer, words):
+    feedback = slopes.review(answer)
+    assert feedback.kind == "changed input" and words in feedback.message, str(feedback)
+    assert feedback.message.startswith("The answer is right, but ")
+
+
+def restoring_everything(model, layers, named, x):
+    modes = {module: module.training for module in model.modules()}
+    frozen = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    model.eval().requires_grad_(False)
+    result = slopes.reference(model, layers, named, x)
+    for module, mode in modes.items():
+        module.training = mode
+    for parameter, wanted in frozen.items():
+        parameter.requires_grad_(wanted)
+    return result
+
+
+def on_a_copy(model, layers, named, x):
+    model = copy.deepcopy(model).train()
+    model.zero_grad()
+    x = x.clone().requires_grad_()
+    model(x).sum().backward()
+    return x.grad
+
+
+def by_a_jacobian(model, layers, named, x):
+    return torch.func.jacrev(lambda x: model(x).sum())(x).detach()
+
+
+@pytest.mark.parametrize("answer", [restoring_everything, on_a_copy, by_a_jacobian])
+def test_a_network_in_use_stands_in_no_right_answers_way(answer):
+    assert slopes.review(answer).passed, str(slopes.review(answer))
+
+
+def test_networks_in_use_and_as_they_are_made_take_turns():
+    worn, plain, again = (wear(call, number) for number, call in enumerate(_in_use(None)))
+    for model, *_, x in (worn, again):
+        assert len({module.training for module in model.modules()}) == 2
+        assert len({parameter.requires_grad for parameter in model.parameters()}) == 2
+        assert len({parameter.grad is None for parameter in model.parameters()}) == 2
+        assert all(module._forward_hooks for module in model.modules())
+        assert model(x).requires_grad
+    assert not any(m.training or m._forward_hooks for m in plain[0].modules())
+
+
+def test_wearing_changes_no_layer_whose_mode_may_matter():
+    class Unknown(nn.Module):
+        pass
+
+    layers = [nn.Dropout(), nn.BatchNorm2d(3), Unknown(), nn.Tanh(), nn.Conv2d(3, 3, 1), nn.ReLU()]
+    wear((nn.Sequential(*layers).eval(),), 0)
+    assert [layer.training for layer in layers] == [False, False, False, True, False, True]
 
 
 def test_a_result_instead_of_a_function():

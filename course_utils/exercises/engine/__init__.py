@@ -1,6 +1,7 @@
 """The machinery behind every check.
 
 probes.py    parts that probes are made of: networks that fail or take few pictures
+worn.py      networks that have been in use, and what a call did to them
 calls.py     calls a function on probes and records what it returned, raised or changed
 values.py    makes plain data of whatever it returned
 compare.py   finds the first way in which an answer differs from the expected one

@@ -20,6 +20,7 @@ from course_utils.exercises.engine.causes import Raised, explain
 from course_utils.exercises.engine.compare import difference
 from course_utils.exercises.engine.probes import contains_failure
 from course_utils.exercises.engine.values import read
+from course_utils.exercises.engine.worn import change_of, wear
 
 Probes = Callable[[np.random.Generator], list[tuple]]
 
@@ -51,10 +52,10 @@ def each_call(function: Callable, probes: Probes, seed: int) -> Iterator[Outcome
     """The same as an iterator, which calls only when it is asked for the next outcome.
 
     Every call gets arguments that no other call has touched, also where probes share a network,
-    and starts from the same random numbers.
+    and starts from the same random numbers. Its networks are worn (see `worn`).
     """
-    for number, before in enumerate(make_probes(probes, seed)):
-        arguments = copied(before)
+    for number, probe in enumerate(make_probes(probes, seed)):
+        before, arguments = (wear(copied(probe), number) for _ in range(2))
         with seeded(seed + number):
             outcome = _call(function, arguments)
         outcome.changed = outcome.changed or _first_change(before, arguments)
@@ -172,10 +173,14 @@ def _first_change(before, after):
 
 
 def _change(old, new):
+    if type(old) is not type(new):  # an item of a list or dict
+        return "it changed {argument} itself: work on a copy of it"
     if isinstance(old, nn.Module):
-        return _module_change(old, new)
+        return change_of(old, new)
     if isinstance(old, torch.Tensor):
         return _tensor_change(old, new) or _data_change(old.detach(), new.detach())
+    if isinstance(old, dict) and old.keys() == new.keys():
+        old, new = list(old.values()), [new[key] for key in old]
     if isinstance(old, (list, tuple)) and len(old) == len(new):
         return next(filter(None, map(_change, old, new)), "")
     return _data_change(old, new)
@@ -200,48 +205,3 @@ def _data_change(old, new):
     except TypeError:  # nothing that could be compared, such as a function or a generator
         same = True
     return "" if same else "it changed {argument} itself: work on a copy, for instance x.clone()"
-
-
-def _module_change(old, new):
-    """What happened to a network; it must be left as it was found."""
-    if [type(module) for module in old.modules()] != [type(module) for module in new.modules()]:
-        return "it changed the layers of {argument}: work on a copy of the network"
-    modules = list(zip(old.modules(), new.modules()))
-    if any(a.training != b.training for a, b in modules):
-        return (
-            "it left {argument} in another mode (training or evaluation) than it found it: "
-            "restore it at the end"
-        )
-    if any(_hooks(a) != _hooks(b) for a, b in modules):
-        return (
-            "it left a hook on {argument}: keep its handle and call handle.remove(), "
-            "in `finally`, so that it happens after an error too"
-        )
-    if any(_settings(a) != _settings(b) for a, b in modules):
-        return "it changed a setting of a layer of {argument}: restore it at the end"
-    if any(a.requires_grad != b.requires_grad for a, b in zip(old.parameters(), new.parameters())):
-        return "it switched requires_grad of the parameters of {argument}: restore it at the end"
-    if any((a.grad is None) != (b.grad is None) for a, b in _parameters(old, new)):
-        return (
-            "it left gradients in the parameters of {argument}: "
-            "ask for the gradient of x alone, with torch.autograd.grad"
-        )
-    state = zip(old.state_dict().values(), new.state_dict().values())
-    if any(not torch.equal(a, b) for a, b in state):
-        return "it changed the weights of {argument}: work on a copy of the network"
-    return ""
-
-
-def _parameters(old, new):
-    return zip(old.parameters(), new.parameters())
-
-
-def _hooks(module):
-    """How many hooks of each kind sit on a module."""
-    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return [len(getattr(module, kind)) for kind in kinds]
-
-
-def _settings(module):
-    """What a layer's printed form says of it, and whether its forward was replaced."""
-    return module.extra_repr(), "forward" in vars(module)

@@ -17,8 +17,9 @@ nn.Sequential(..., Fails())
                          a network that raises: whatever the answer does then, no hook, mode or
                          switch may stay changed
 
-Always compared before and after a call: the arguments, requires_grad, grads, modes, hooks, settings
-and weights of every network in them, also of those in lists, and whether gradients are switched on.
+Always compared before and after a call: the arguments, requires_grad, grads, modes, hooks,
+attributes and weights of every network in them, also of those in lists, and whether gradients are
+switched on. So that all of it shows, the networks come as if they had been in use: see `worn`.
 
 A mistake is recognized by its values alone, each item of a tuple by itself; side effects are told
 in addition. An answer that calls the function of another exercise, which is not right yet, is told

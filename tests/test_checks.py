@@ -488,6 +488,7 @@ def test_a_result_instead_of_a_function():
         ((1.0, 2.0), [1.0, 2.0]),
         (torch.ones(3), torch.ones(3, dtype=torch.float64)),
         (np.array([1.0, np.nan]), np.array([1.0, np.nan])),
+        ((np.ones(2), np.zeros(2)), (torch.ones(2), torch.zeros(2))),
         (torch.tensor([float("inf")]), torch.tensor([float("inf")])),
         ({"a": torch.zeros(2)}, {"a": torch.zeros(2)}),
         ("zebra", "zebra"),

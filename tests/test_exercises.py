@@ -172,6 +172,8 @@ def test_what_is_asked_for_beyond_the_values_stands_in_the_docstring(check):
     text = inspect.getdoc(check.reference)
     if check.integers:
         assert re.search(r"integer|whole number|count", text)
+    if check.precision:
+        assert re.search(r"precision|float32", text)
     if check.graph == "same" and _requires_grad(make_probes(check.probes, SEED)):
         hangs_in_one = any(outcome.in_graph for outcome in check.expected(SEED))
         words = r"differentiated|climb" if hangs_in_one else r"graph|gradient|number|float"

@@ -9,6 +9,8 @@ graph="any"              whether the answer still hangs in a graph for gradients
                          every later cell can take it. Otherwise it must do as the reference does:
                          hang in one, or be detached; then the docstring has to say so
 integers=True            8.0 is refused where the reference returns 8; say so in the docstring
+precision=True           a tensor of float64 is refused where the reference returns one of float32;
+                         say so in the docstring
 
 Probes can contain parts from `probes`:
 
@@ -90,6 +92,8 @@ class Check:
     """ "same" or "any": whether the answer's graph must be as the reference's."""
     integers: bool = False
     """Whether whole floats are refused where the reference returns integers."""
+    precision: bool = False
+    """Whether tensors of floats must have the reference's dtype."""
     mistakes: list[Mistake] = field(default_factory=list)
     failures: int = 0
     """Since the last success, in this session."""
@@ -245,21 +249,32 @@ class Check:
         return self._aside_alone(aside) if aside else None
 
     def _value_problem(self, expected, outcomes):
-        """What is wrong with the values, or with the calls that returned none."""
+        """What is wrong with the values, or with the calls that returned none.
+
+        A wrong shape comes first: where one call's answer has it, others may have it by chance, and
+        the values there say little.
+        """
+        mismatches = []
         for wanted, outcome in zip(expected, outcomes):
             if wanted.raised:
                 continue
-            if outcome.raised:
+            if outcome.raised and not mismatches:
                 return self._raised(outcome.raised)
-            mismatch = self._difference(wanted.value, outcome.value)
-            if mismatch:
-                return self._mismatch(mismatch)
+            if outcome.raised:
+                break
+            mismatches.append(self._difference(wanted.value, outcome.value))
+            mismatches = [mismatch for mismatch in mismatches if mismatch]
+        if mismatches:
+            shapes = [mismatch for mismatch in mismatches if mismatch.kind == "shape"]
+            return self._mismatch([*shapes, *mismatches][0])
         if len(expected) != len(outcomes):
             return self._feedback("wrong values", "Not every call came back with an answer.")
         return None
 
     def _difference(self, expected, got):
-        return difference(expected, got, self.tolerance, integers=self.integers)
+        asked = {"integers": self.integers, "precision": self.precision}
+        strict = [name for name, wanted in asked.items() if wanted]
+        return difference(expected, got, self.tolerance, strict=strict)
 
     def _aside(self, expected, outcomes):
         """The first thing besides the values that is wrong: (kind, clause), or None."""
@@ -386,8 +401,10 @@ class Check:
         """What a wrong answer has to do with the right one, as a sentence, or ""."""
         for where, part in self._parts(expected, outcomes):
             pairs = _answered(part(expected), part(outcomes))
-            said = diagnose.by_values(self._cases(pairs, seed)) if pairs else ""
-            said = said or self._other_arguments(part, outcomes, seed)
+            case = self._cases(pairs, seed) if pairs else None
+            if case and (case.has_nan or case.same(case.expected, case.got)):
+                continue
+            said = diagnose.by_values(case) or self._other_arguments(part, outcomes, seed)
             if said:
                 return f"{where}{said}"
         return ""
@@ -449,6 +466,7 @@ def check(
     gradients: bool | Collection[str] = (),
     graph: str = "same",
     integers: bool = False,
+    precision: bool = False,
 ) -> Callable[[Callable], Check]:
     """Decorator: makes a `Check` of the reference that it decorates.
 
@@ -456,14 +474,14 @@ def check(
                seeded as well. Several, and not square where a transposed answer would go unseen
     tolerance: two numbers agree if they differ by no more than tolerance x (1 + |expected|);
                whole numbers must be equal
-    gradients, graph, integers: see the head of this module
+    gradients, graph, integers, precision: see the head of this module
     """
 
     def make(reference):
         names = list(inspect.signature(reference).parameters)
         chosen = names if gradients is True else gradients or ()
         tried = with_gradients(probes, chosen, names) if chosen else probes
-        return Check(reference, tried, points, tolerance, graph, integers)
+        return Check(reference, tried, points, tolerance, graph, integers, precision)
 
     return make
 

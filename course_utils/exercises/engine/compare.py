@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,9 @@ from course_utils.exercises.engine.values import Foreign
 
 SHOWN = 3
 """Places of which the values are told."""
+
+ORIGINS = "NaN comes of 0 / 0, of infinite numbers and of the mean of nothing."
+"""Where to look for the cause of NaN."""
 
 
 @dataclass
@@ -27,19 +31,25 @@ class Mismatch:
 
 
 def difference(
-    expected: object, got: object, tolerance: float = 1e-4, where: str = "", integers: bool = False
+    expected: object,
+    got: object,
+    tolerance: float = 1e-4,
+    where: str = "",
+    strict: Collection[str] = (),
 ) -> Mismatch | None:
     """Compares two answers, also nested ones -> the first mismatch, or None if they agree.
 
     expected: None, numbers, texts, tensors, arrays, and lists, tuples and dicts of them
     got:      the same kinds, or a `Foreign`, which agrees with nothing (see `values.plain`)
     where:    what the two are called in the message, "The answer" if nothing is given
-    integers: whether 8.0 is refused where 8 is expected
+    strict:   of these, what is refused as well: "integers", 8.0 where 8 is expected, and
+              "precision", a tensor or array of float64 where one of float32 is
 
     Whole numbers agree if they are equal, others if they differ by no more than
     tolerance x (1 + |expected|). A list may stand for a tuple, an array or tensor for a list or
-    tuple of its rows, one without dimensions for a number; integers of any width are fine, and so
-    are single and double precision. Raises TypeError for an expected value of another kind.
+    tuple of its rows, a tensor for an array, one without dimensions for a number; integers of any
+    width are fine, and so are single and double precision. Raises TypeError for an expected value
+    of another kind.
     """
     expected, got = _without_dimensions(expected), _without_dimensions(got)
     family = _family(expected)
@@ -49,16 +59,16 @@ def difference(
         if len(got) != len(expected):
             return _wrong_length(expected, got, where)
         got = list(got)
-    if family != _family(got):
+    if family != _family(got) and (family, _family(got)) != ("array", "tensor"):
         return _wrong_type(expected, got, where)
     if family == "sequence":
-        return _sequences(expected, got, tolerance, where, integers)
+        return _sequences(expected, got, tolerance, where, strict)
     if family == "dict":
-        return _dicts(expected, got, tolerance, where, integers)
+        return _dicts(expected, got, tolerance, where, strict)
     if family in ("tensor", "array"):
-        return _arrays(expected, got, tolerance, where, integers)
+        return _arrays(expected, got, tolerance, where, strict)
     if family == "number":
-        return _numbers(expected, got, tolerance, where, integers)
+        return _numbers(expected, got, tolerance, where, strict)
     if expected != got:
         return Mismatch("values", f"{_place(where)} is {_text(got)}; expected {_text(expected)}.")
     return None
@@ -122,12 +132,12 @@ def _wrong_type(expected, got, where):
     return Mismatch("type", message)
 
 
-def _sequences(expected, got, tolerance, where, integers):
+def _sequences(expected, got, tolerance, where, strict):
     if len(expected) != len(got):
         return _wrong_length(expected, got, where)
     for number, (a, b) in enumerate(zip(expected, got), 1):
         inner = f"Item {number}" + (f" of {where[0].lower()}{where[1:]}" if where else "")
-        mismatch = difference(a, b, tolerance, inner, integers)
+        mismatch = difference(a, b, tolerance, inner, strict)
         if mismatch:
             return mismatch
     return None
@@ -142,12 +152,12 @@ def _count(number, noun):
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _dicts(expected, got, tolerance, where, integers):
+def _dicts(expected, got, tolerance, where, strict):
     if set(expected) != set(got):
         message = f"{_place(where)} has the keys {_keys(got)}; expected {_keys(expected)}."
         return Mismatch("shape", message)
     for key in expected:
-        mismatch = difference(expected[key], got[key], tolerance, f"The entry {key!r}", integers)
+        mismatch = difference(expected[key], got[key], tolerance, f"The entry {key!r}", strict)
         if mismatch:
             return mismatch
     return None
@@ -158,14 +168,15 @@ def _keys(mapping):
     return (shown or "of an empty dict") + (", ..." if len(mapping) > 6 else "")
 
 
-def _numbers(expected, got, tolerance, where, integers):
+def _numbers(expected, got, tolerance, where, strict):
     if math.isnan(got):
         if math.isnan(expected):
             return None
-        return Mismatch("NaN", f"{_place(where)} is NaN (not a number); expected {expected:.6g}.")
+        message = f"{_place(where)} is NaN (not a number); expected {expected:.6g}. {ORIGINS}"
+        return Mismatch("NaN", message)
     if isinstance(expected, int):
-        if not isinstance(got, int) and (integers or got != expected):
-            kind = "type" if integers else "values"
+        if not isinstance(got, int) and ("integers" in strict or got != expected):
+            kind = "type" if "integers" in strict else "values"
             message = f"{_place(where)} is {_number(got)}, {_describe(got)}; "
             return Mismatch(kind, f"{message}expected {_number(expected)}, an int.")
         if got == expected:
@@ -191,17 +202,18 @@ def _number(value):
 # ---------------------------------------------------------------------------- arrays
 
 
-def _arrays(expected, got, tolerance, where, integers):
+def _arrays(expected, got, tolerance, where, strict):
     place = _place(where)
     if tuple(expected.shape) != tuple(got.shape):
         message = f"{place} has the shape {tuple(got.shape)}; expected {tuple(expected.shape)}."
         return Mismatch("shape", message, *_both(expected, got))
     names = str(got.dtype), str(expected.dtype)
-    if isinstance(expected, torch.Tensor) and expected.device.type != got.device.type:
-        message = f"{place} is on the device {got.device}; expected {expected.device}."
+    device = expected.device if isinstance(expected, torch.Tensor) else torch.device("cpu")
+    if isinstance(got, torch.Tensor) and got.device.type != device.type:
+        message = f"{place} is on the device {got.device}; expected {device}."
         return Mismatch("device", message)
     expected, got = as_array(expected), as_array(got)
-    if not _dtypes_agree(expected, got, integers):
+    if not _dtypes_agree(expected, got, strict):
         message = f"{place} has the dtype {names[0]}; expected {names[1]}."
         return Mismatch("dtype", message, got, expected)
     return _values(expected, got, tolerance, place)
@@ -225,11 +237,13 @@ def as_array(values: torch.Tensor | np.ndarray) -> np.ndarray:
     return tensor.numpy()
 
 
-def _dtypes_agree(expected, got, integers):
+def _dtypes_agree(expected, got, strict):
     """Whether an array has a fitting dtype; its values are another matter."""
     wanted, given = ("i" if a.dtype.kind == "u" else a.dtype.kind for a in (expected, got))
-    if wanted == "i" and given == "f" and not integers:
+    if wanted == "i" and given == "f" and "integers" not in strict:
         return True
+    if wanted == given == "f" and "precision" in strict and expected.itemsize != got.itemsize:
+        return False
     return wanted == given
 
 
@@ -242,7 +256,7 @@ def _values(expected, got, tolerance, place):
             not_numbers = np.isnan(got) & ~np.isnan(expected)
             if not_numbers.any():
                 share = f"{not_numbers.sum():,} of {_count(not_numbers.size, 'value')}"
-                return Mismatch("NaN", f"{place} has NaN (not a number) in {share}.")
+                return Mismatch("NaN", f"{place} has NaN (not a number) in {share}. {ORIGINS}")
         exact = expected.dtype.kind in "biu"
         wrong = expected != got if exact else ~_close(expected, got, tolerance)
         with np.errstate(invalid="ignore"):

@@ -34,14 +34,16 @@ class Fails(nn.Module):
 class LittleMemory(nn.Module):
     """A network that fails where too many of the pictures it was ever given are still in memory.
 
-    most: how many, the size of the present ones being the measure
+    most:  how many, the size of the present ones being the measure
+    batch: how many it takes at a time; without it, as many as there is memory for
     For exercises whose text forbids to make all copies of a picture at once.
     """
 
-    def __init__(self, model: nn.Module, most: int):
+    def __init__(self, model: nn.Module, most: int, batch: int | None = None):
         super().__init__()
         self.model = model
         self.most = most
+        self.batch = batch or most
         self.given = {}
         self.train(model.training)
 
@@ -49,7 +51,7 @@ class LittleMemory(nn.Module):
         memory = x.untyped_storage()
         self.given[memory.data_ptr()] = weakref.ref(x), memory.nbytes()
         alive = [size for picture, size in self.given.values() if picture() is not None]
-        if sum(alive) > self.most * x[0].nbytes:
+        if sum(alive) > self.most * x[0].nbytes or len(x) > self.batch:
             raise TooManyAtOnce(
                 "Too many covered copies are in memory at once; with larger pictures no computer "
                 "has room for them. Make each copy when it is needed, without a graph, and keep "

@@ -424,10 +424,22 @@ EQUALS = """
 """
 """Two regions of equal size; the upper one counts."""
 
+NEARLY = """
+........5..
+.44n.......
+.44n...88..
+.44n...88..
+...........
+.........5.
+"""
+"""The largest region, from 4 on, is not the one with the most heat; n, beside it, is just below."""
+
+CELLS = {".": 0.0, "n": 3.997}
+
 
 def _drawn(drawing, lowest, step, random):
     """The map of a drawing, with dots for 0, and more 0 above and before it."""
-    rows = [[int(cell) for cell in row.replace(".", "0")] for row in drawing.split()]
+    rows = [[CELLS[c] if c in CELLS else float(c) for c in row] for row in drawing.split()]
     above, before = random.integers(0, 6, 2)
     return lowest + step * F.pad(torch.tensor(rows), (before, 0, above, 0)).float()
 
@@ -438,8 +450,10 @@ def _regions_of_many_kinds(random):
     return [
         (_drawn(SCATTERED, -lowest, 2, random), 4 / 8),
         (_drawn(IN_THE_CORNER, lowest, 0.5, random), 3 / 8),
-        (_drawn(EQUALS, -40 - lowest, 4, random), 4 / 8),
+        (_drawn(EQUALS, -40 - lowest, 2, random), 4 / 8),
         (_drawn(EQUALS, 0, 1, random), 0.0),
+        (_drawn(EQUALS, 1, 1, random), 0.98),
+        (_drawn(NEARLY, -2, 1, random), 4 / 8),
     ]
 
 
@@ -567,6 +581,44 @@ def _strictly(heatmap, threshold):
 
 
 @largest_box.mistake(
+    "You add a small number to what you divide by, so a value that just reaches the threshold "
+    "falls short of it. Divide by the largest minus the smallest value alone."
+)
+def _constant_added(heatmap, threshold):
+    above = (heatmap - heatmap.min()).double()
+    return _largest(_regions(above / (above.max() + 1e-6) >= threshold))
+
+
+@largest_box.mistake(
+    "You compare with a quantile, which counts pixels. The threshold is a value, on the scale from "
+    "the map's smallest value, 0, to its largest, 1."
+)
+def _at_a_quantile(heatmap, threshold):
+    return _largest(_regions(heatmap >= heatmap.quantile(threshold)))
+
+
+@largest_box.mistake(
+    "You took the region whose values have the largest sum. The largest is the one with the most "
+    "pixels, however hot they are."
+)
+def _most_heat(heatmap, threshold):
+    regions = _regions(_hot(heatmap, threshold))
+    heat = np.bincount(regions.ravel(), (heatmap - heatmap.min()).ravel())
+    return _corners(ndimage.find_objects(regions)[heat[1:].argmax()])
+
+
+@largest_box.mistake(
+    "You cut negative values off before you scale. The map's smallest value, negative or not, is "
+    "the 0 of the threshold's scale."
+)
+def _cut_off_at_zero(heatmap, threshold):
+    positive = heatmap.relu()
+    if not positive.any():
+        return 0, 0, *heatmap.shape
+    return _box_or_nothing(_hot(positive, threshold))
+
+
+@largest_box.mistake(
     "Of two regions with equally many pixels you took the later one. The one that `label` numbers "
     "first counts, and `argmax` finds it."
 )
@@ -643,7 +695,10 @@ def _box_or_nothing(hot):
 
 
 def _pairs_of_boxes(random):
-    """Partly over each other, apart, touching, one inside the other, equal; each in both orders."""
+    """Partly over each other, apart, touching, one inside the other, equal, crossing.
+
+    Each pair in both orders.
+    """
     top, left = int(random.integers(2, 9)), int(random.integers(21, 30))
     height, width = (int(value) for value in random.integers(6, 13, 2))
     bottom, right = top + height, left + width
@@ -657,6 +712,7 @@ def _pairs_of_boxes(random):
         (top - 2, left - 1, bottom + 1, right + 3),
         (top + 1, right, bottom + 2, right + 3),
         box,
+        (top + 1, left - 2, top + 3, right + 1),
     ]
     return [pair for other in others for pair in ((box, other), (other, box))]
 

@@ -10,11 +10,14 @@ from course_utils.exercises.engine.probes import Branching, Fails
 
 
 def _weights(random):
-    """Filters of very different size; the first is all positive, the second all negative."""
+    """Filters of very different size, some all positive and some all negative; one alone.
+
+    Neither stands at an end, so that no mistake leaves the first or the last filter right alone.
+    """
     calls = []
-    for filters, size in ((6, 3), (4, 5)):
-        scale = 10 ** torch.linspace(-2, 1, filters)[:, None, None, None]
-        shift = torch.tensor([1.2, -1.2, 0.3, -0.2, 0.0, 0.1])[:filters, None, None, None]
+    for filters, size in ((6, 3), (4, 5), (1, 4)):
+        scale = 10 ** torch.tensor([0.4, -2.0, 1.0, -0.2, -1.4, -0.8])[:filters, None, None, None]
+        shift = torch.tensor([0.3, 1.2, -1.2, -0.2, 0.0, 0.1])[:filters, None, None, None]
         weight = 2 * torch.rand(filters, 3, size, size) - 1
         calls.append(((weight + shift) * scale,))
     return calls
@@ -218,7 +221,10 @@ def _first_picture(model, layer, x):
 
 
 def _responses(random):
-    """Unequally many pictures of each class; a channel that is alike for all, one for one class."""
+    """Unequally many pictures of each class.
+
+    One channel is alike for all, one answers to one class alone, and one likes two classes best.
+    """
     return [_preferring((9, 4, 15, 6), channels=5), _preferring((12, 3, 7), channels=7)]
 
 
@@ -231,7 +237,8 @@ def _preferring(counts, channels):
     strength[(-1 - torch.arange(channels)) % classes, torch.arange(channels)] += 2
     strength[1:, -1] = 0
     responses = strength[labels] * (0.5 + torch.rand(len(labels), channels))
-    responses[:, 1] = 0.7
+    responses[:, 1] = 0.5  # numbers of which every mean is exact
+    responses[:, 2] = torch.where(labels < 2, 1.0, 0.25)
     return responses, labels, classes
 
 
@@ -392,6 +399,8 @@ def _sequences(random):
         ([(3, 1, 1), (2, 2, 0), (3, 1, 1)],),
         ([(7, 2, 3), (3, 2, 1), (3, 1, 1)],),
         ([(5, 3, 0), (4, 2, 2), (1, 1, 0), (2, 2, 1)],),
+        ([(3, 1, 1), (1, 2, 0), (5, 1, 2)],),  # a shortcut, as in a ResNet
+        ([(3, 2, 1), (1, 1, 1), (3, 1, 0)],),
         (drawn,),
     ]
 

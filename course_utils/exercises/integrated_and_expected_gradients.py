@@ -21,11 +21,12 @@ def _inputs(height, width):
 
 
 def _ends(random):
-    """Several points, and one alone."""
-    return [(*_inputs(5, 7), 4), (*_inputs(6, 4), 9), (*_inputs(3, 8), 1)]
+    """Several points, and one alone; once in double precision."""
+    double = [picture.double() for picture in _inputs(6, 4)]
+    return [(*_inputs(5, 7), 4), (*double, 9), (*_inputs(3, 8), 1)]
 
 
-@check(points=1, probes=_ends)
+@check(points=1, probes=_ends, precision=True)
 def path(x, baseline, steps):
     """Points on the straight line from the baseline to x, both (1, 3, H, W) -> (steps, 3, H, W).
 

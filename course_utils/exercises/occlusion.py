@@ -191,8 +191,9 @@ def _networks(random):
         places = windows.reference(height, width, 5, 2)
         places = [places[i] for i in random.permutation(len(places))]
         middling = middling_class(model(x)[0], [target for *_, target in calls])
-        # x itself, a batch of eight, and the batch before it
-        calls.append((LittleMemory(model.eval(), 17), x, replacement, places, middling))
+        # x itself, a batch of eight, and the batch before it; x may stand in a batch, too
+        network = LittleMemory(model.eval(), 17, batch=9)
+        calls.append((network, x, replacement, places, middling))
     model, x, replacement, _, target = calls[0]
     return [*calls, (model, x, replacement, [(2, 7, 6, 16)], target)]
 
@@ -327,11 +328,13 @@ def _transposed_patch(model, x, replacement, places, target):
 
 
 def _values(random):
-    """Overlapping windows of a grid and of no grid; values of both signs, and all negative."""
+    """Overlapping windows of a grid and of no grid; values of both signs, 0, and all negative."""
     calls = []
     for height, width, patch, stride in ((9, 14, 4, 2), (13, 8, 5, 3)):
         places = windows.reference(height, width, patch, stride)
-        calls.append((torch.randn(len(places)), places, height, width))
+        values = torch.randn(len(places))
+        values[::5] = 0
+        calls.append((values, places, height, width))
     halves = [(0, 0, 7, 6), (0, 4, 7, 11), (2, 1, 5, 9)]
     return [*calls, (-1 - torch.rand(len(halves)), halves, 7, 11)]
 
@@ -777,6 +780,13 @@ def _one_for_all(x, window):
     top, left, bottom, right = window
     score = x[:, :, top:bottom, left:right].mean()
     return _pair(score.expand(len(x)))
+
+
+@planted.mistake(
+    "The sign of the mean is lost: a window with negative values has a negative first score."
+)
+def _without_sign(x, window):
+    return _pair(planted.reference(x, window)[:, 0].abs())
 
 
 @planted.mistake("You look at one colour alone. The mean goes over all three.")

@@ -24,7 +24,7 @@ def _photos(random):
     ]
 
 
-@check(points=2, probes=_photos)
+@check(points=2, probes=_photos, precision=True)
 def preprocess(picture, size, mean, std):
     """A picture (3, H, W) in [0, 1] -> the network's input x (1, 3, size, size), float32.
 
@@ -202,13 +202,14 @@ def _without_batch(picture, size, mean, std):
 
 
 def _logits(random):
-    """Ordinary logits, large and small ones, rows of very different size, and a wide row."""
+    """Ordinary logits, large and small ones, rows of very different size, a wide row, huge ones."""
     return [
         (5 * torch.randn(4, 10),),
         (torch.randn(3, 7) + 200,),
         (torch.randn(6, 3) - 300,),
         (torch.randn(4, 3) + torch.tensor([[0.0], [300.0], [-300.0], [0.0]]),),
         (torch.tensor([[0.0, 1.0, 400.0, 399.0, -400.0]]) + torch.rand(1, 1),),
+        (torch.tensor([[999.0, 1000.0, -1000.0], [-1000.0, -1001.0, -1002.0]]) + torch.rand(1, 3),),
     ]
 
 
@@ -312,22 +313,29 @@ def _one_sum(logits):
 
 
 def _ranked(random):
-    """Logits without ties; a known number of labels is first, second and so on."""
+    """Logits without ties; a known number of labels is first, second and so on.
+
+    In the last two calls the logits lie so far apart that all probabilities but one are 0, and k is
+    the number of classes.
+    """
     first = int(random.integers(8))
     return [
         _with_ranks(random, (9 + first, 24, 6, 3, 3, 15), 2),
         _with_ranks(random, (18 + first, 3, 12, 6, 9, 0, 9, 6), 3),
         _with_ranks(random, (4, 2, 1), 1),
         _with_ranks(random, (0, 0, 0, 1, 0), 4),
+        _with_ranks(random, (2, 9, 11, 3), 2, scale=10_000),
+        _with_ranks(random, (3, 1, 5), 3),
     ]
 
 
-def _with_ranks(random, counts, k):
+def _with_ranks(random, counts, k, scale=1):
     """(logits, labels, k): counts[r] pictures have r logits higher than that of their label."""
     ranks = np.repeat(np.arange(len(counts)), counts)[random.permutation(sum(counts))]
     order = random.permuted(np.tile(np.arange(len(counts)), (len(ranks), 1)), axis=1)
     logits = np.zeros(order.shape)
-    np.put_along_axis(logits, order, -np.sort(-random.normal(size=order.shape)), axis=1)
+    drawn = scale * random.normal(size=order.shape)
+    np.put_along_axis(logits, order, -np.sort(-drawn), axis=1)
     labels = order[np.arange(len(ranks)), ranks]
     return torch.tensor(logits, dtype=torch.float32), torch.tensor(labels), k
 
@@ -441,11 +449,15 @@ def _place_for_class(logits, labels, k):
 
 
 def _predictions(random):
-    """A third of the predictions is wrong. Some classes neither occur nor are predicted."""
+    """A third of the predictions is wrong. Some classes neither occur nor are predicted.
+
+    In the last call one pair occurs too often to be counted in a byte.
+    """
     return [
         _confused(random, (20, 7, 25), classes=5),
         _confused(random, (0, 6, 0, 30, 9), classes=5),
         _confused(random, (3, 17, 5, 11), classes=4),
+        _confused(random, (500, 8), classes=2),
     ]
 
 
@@ -458,7 +470,7 @@ def _confused(random, counts, classes):
     return torch.where(torch.rand(len(labels)) < 0.4, other, labels), labels, classes
 
 
-@check(points=2, probes=_predictions)
+@check(points=2, probes=_predictions, integers=True)
 def confusion_matrix(predictions, labels, classes):
     """How often each class is called what -> a tensor of integers (classes, classes).
 

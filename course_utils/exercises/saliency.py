@@ -111,12 +111,17 @@ def _largest_colour(model, x, target):
 
 
 def _gradients_of_all_scores(random):
-    """Four and six classes of which none is sure, and two so large that exponentials overflow."""
+    """Four and six classes of which none is sure, and two so large that exponentials overflow.
+
+    Of twelve more, some are so large that they overflow in double precision, too.
+    """
     few, many = torch.tensor([1.0, 0.4, -0.5, 0.1]), torch.tensor([0.2, -0.9, 0.6, 0.0, 1.1, 0.5])
+    huge = torch.tensor([1000.0, 999.4, 999.0, *range(-1000, -990), 999.8])[torch.randperm(14)]
     return [
         (torch.randn(4, 3, 5, 7), few[torch.randperm(4)], 1),
         (torch.randn(6, 3, 4, 3), many[torch.randperm(6)], 5),
         (torch.randn(2, 3, 2, 6), torch.tensor([200.0, 200.3]), 0),
+        (torch.randn(14, 3, 3, 4), huge, middling_class(huge)),
     ]
 
 
@@ -238,6 +243,14 @@ def _summed_over_everything(gradients, scores, target):
 def _of_all_classes(gradients, scores, target):
     p = scores.softmax(0)
     return p[:, None, None, None] * (gradients - _weighted_sum(p, gradients))
+
+
+@probability_gradient.mistake(
+    "You cut large scores off, which makes them equal. `scores.softmax(0)` subtracts the largest "
+    "instead, which avoids the overflow and keeps all differences."
+)
+def _cut_off(gradients, scores, target):
+    return probability_gradient.reference(gradients, scores.clamp(max=80), target)
 
 
 @probability_gradient.mistake(
@@ -489,7 +502,7 @@ def _picked(values, gradient):
 def _heatmaps(random):
     """Skewed maps, as saliency maps are, with some negative values, and no two values alike.
 
-    All shares are whole numbers of pixels.
+    All shares are whole numbers of pixels. The last map has no positive value.
     """
     calls = []
     for (rows, columns), high, low in (
@@ -499,18 +512,19 @@ def _heatmaps(random):
     ):
         ranks = torch.randperm(rows * columns).view(rows, columns) / (rows * columns)
         calls.append((ranks**6 - 0.1 * (1 - ranks), high, low))
-    return calls
+    heatmap, high, low = calls[-1]
+    return [*calls, (heatmap.flip(0) - 1.5, high, low)]
 
 
-@check(points=2, probes=_heatmaps)
+@check(points=2, probes=_heatmaps, integers=True)
 def seeds(heatmap, high, low):
     """Where to start a segmentation -> a tensor of integers (H, W).
 
     1 is object, 2 background, 0 undecided. heatmap: (H, W), of any sign
     high: the share of all pixels, those with the highest values, that surely are object
     low:  the share of all pixels, those with the lowest values, that surely are background
-    Neither is 0, and together they are at most 1. Where a share is no whole number of pixels, round
-    as you like; of equal values, either may come first.
+    Neither is 0, and together they are at most 1. Where a share is no whole number of pixels, or
+    ends among equal values, round as you like.
     """
     labels = torch.zeros(heatmap.shape, dtype=torch.int64)
     labels[heatmap >= heatmap.quantile(1 - high)] = 1

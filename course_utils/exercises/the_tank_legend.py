@@ -12,15 +12,21 @@ CONDITIONS = [(0, "sunny"), (0, "overcast"), (1, "sunny"), (1, "overcast")]
 
 
 def _verdicts(random):
-    """Unequally many pictures of each condition; in the second set one condition is absent."""
-    return [_judged(random, (10, 20, 30, 12)), _judged(random, (14, 0, 9, 25))]
+    """Unequally many pictures of each condition; in the second set one condition is absent.
+
+    In the last one nothing is ever called a tank: all of some conditions are right, of others none.
+    """
+    return [
+        _judged(random, (10, 20, 30, 12), random.permutation([0.1, 0.35, 0.65, 0.9])),
+        _judged(random, (14, 0, 9, 25), random.permutation([0.1, 0.35, 0.65, 0.9])),
+        _judged(random, (6, 9, 7, 5), (1, 1, 0, 0)),
+    ]
 
 
-def _judged(random, counts):
-    """(predictions, labels, weather), shuffled; another share is right in each condition."""
+def _judged(random, counts, shares):
+    """(predictions, labels, weather), shuffled, with the share of each condition that is right."""
     labels = np.repeat([label for label, _ in CONDITIONS], counts)
     weather = np.repeat([name for _, name in CONDITIONS], counts)
-    shares = random.permutation([0.1, 0.35, 0.65, 0.9])
     right = np.concatenate([np.arange(n) < round(s * n) for s, n in zip(shares, counts)])
     order = random.permutation(len(labels))
     return np.where(right, labels, 1 - labels)[order], labels[order], weather[order]
@@ -225,9 +231,16 @@ def _other_order(scores):
 
 
 def _picture_pairs(random):
-    """Pictures of the same size with values of both signs, and a mask of some of their pixels."""
+    """Pictures of the same size with values of both signs, and a mask of some of their pixels.
+
+    The second pair hardly differs, and half of the donor is black. A mask of none and one of all.
+    """
     pairs = [(torch.randn(3, *size), torch.randn(3, *size)) for size in ((5, 7), (6, 4))]
-    return [(*pair, torch.rand(pair[0].shape[1:]) > 0.6) for pair in pairs]
+    pairs[1] = pairs[1][0], pairs[1][0] + 0.004 * pairs[1][1]
+    pairs[1][1][:, ::2] = 0
+    calls = [(*pair, torch.rand(pair[0].shape[1:]) > 0.6) for pair in pairs]
+    (picture, donor, mask), _ = calls
+    return [*calls, (donor, picture, mask & False), (picture, donor, mask | True)]
 
 
 @check(points=1, probes=_picture_pairs)

@@ -10,13 +10,14 @@ from course_utils._torchvision import import_torchvision
 # ---------------------------------------------------------------------------- preprocessing
 
 
-def in_double_precision(picture, size, mean, std):
+def through_double_precision(picture, size, mean, std):
     height, width = picture.shape[1:]
     sides = (height * size // width, size) if width < height else (size, width * size // height)
     x = F.interpolate(picture[None].double(), sides, mode="bilinear", antialias=True)
     top, left = (round((side - size) / 2) for side in sides)
     statistics = torch.tensor([mean, std], dtype=torch.float64)[:, :, None, None]
-    return (x.narrow(2, top, size).narrow(3, left, size) - statistics[0]) / statistics[1]
+    x = (x.narrow(2, top, size).narrow(3, left, size) - statistics[0]) / statistics[1]
+    return x.float().to(memory_format=torch.channels_last)
 
 
 def by_torchvision(picture, size, mean, std):
@@ -93,9 +94,9 @@ def by_rank(logits, labels, k):
 # ---------------------------------------------------------------------------- confusion matrix
 
 
-def in_one_byte(predictions, labels, classes):
+def in_two_bytes(predictions, labels, classes):
     pairs = torch.bincount(labels * classes + predictions, minlength=classes**2)
-    return pairs.view(classes, classes).to(torch.uint8)
+    return pairs.view(classes, classes).to(torch.int16)
 
 
 def by_one_hot(predictions, labels, classes):
@@ -117,8 +118,8 @@ def cell_by_cell(predictions, labels, classes):
 
 
 ODD = {
-    "preprocess": [in_double_precision, by_torchvision, normalized_first, by_a_batch_norm],
+    "preprocess": [through_double_precision, by_torchvision, normalized_first, by_a_batch_norm],
     "softmax": [by_scipy_in_double, by_log_sum_exp, by_differences, row_by_row],
     "top_k_accuracy": [as_a_tensor_by_counting, by_topk, by_partition, by_rank],
-    "confusion_matrix": [in_one_byte, by_one_hot, by_accumulating, cell_by_cell],
+    "confusion_matrix": [in_two_bytes, by_one_hot, by_accumulating, cell_by_cell],
 }

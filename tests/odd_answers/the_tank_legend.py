@@ -44,6 +44,10 @@ def as_one_array(scores):
     return np.einsum("kij,nij->kn", signs, scores)
 
 
+def as_tensors(scores):
+    return tuple(torch.from_numpy(effect) for effect in as_one_array(scores))
+
+
 def as_a_list_of_means(scores):
     tank, weather = np.diff(scores, axis=1)[:, 0], np.diff(scores, axis=2)[..., 0]
     return [tank.mean(1), weather.mean(1), np.diff(tank, axis=1).ravel()]
@@ -104,7 +108,7 @@ def with_the_opposite_mask(with_tank, without, mask):
 
 ODD = {
     "accuracy_by_condition": [with_numpys_own_keys, picture_by_picture, by_averaging_errors],
-    "effects": [as_one_array, as_a_list_of_means, scene_by_scene],
+    "effects": [as_tensors, as_one_array, as_a_list_of_means, scene_by_scene],
     "swap": [in_double_precision, by_indexing_a_copy, by_arithmetic, with_numpy],
     "paste": [as_one_tensor, the_second_from_the_first, with_the_opposite_mask],
 }

@@ -18,8 +18,9 @@ wrong answers that people plausibly give, each with the hint that cures it:
 
 Nothing else has to be touched: the tests and the grader find it here. Then `python
 tests/mutation.py NAME_OF_MODULE` shows which wrong answers, made by machine from the reference, the
-probes let pass, and `tests/odd_answers/` wants three unusual right ones. What else `check` can be
-told, such as that gradients count, stands at the head of `engine/checks.py`.
+probes let pass; `tests/odd_answers/` wants three unusual right ones, and `tests/sly_answers/` keeps
+wrong ones that look right. What else `check` can be told, such as that gradients count, stands at
+the head of `engine/checks.py`.
 """
 
 import importlib

@@ -523,8 +523,8 @@ def seeds(heatmap, high, low):
     1 is object, 2 background, 0 undecided. heatmap: (H, W), of any sign
     high: the share of all pixels, those with the highest values, that surely are object
     low:  the share of all pixels, those with the lowest values, that surely are background
-    Neither is 0, and together they are at most 1. Where a share is no whole number of pixels, or
-    ends among equal values, round as you like.
+    Neither is 0, and together they are at most 1. Where a share is no whole number of pixels, round
+    as you like; of equal values, either may come first.
     """
     labels = torch.zeros(heatmap.shape, dtype=torch.int64)
     labels[heatmap >= heatmap.quantile(1 - high)] = 1

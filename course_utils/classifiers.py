@@ -296,10 +296,13 @@ def save(
 ) -> None:
     """Write a network as `load` reads it: FOLDER/NAME.safetensors and FOLDER/NAME.json.
 
-    The same network gives the same bytes. Raises ValueError for a network that is not of one of the
-    course's architectures, for classes, mean and std that `wrap` and `Preprocess` would refuse, and
-    for what no file can hold or be called. `command` and `seed` say how to train it again; `facts`
+    The same network gives the same bytes. `command` and `seed` say how to train it again; `facts`
     are further entries for the JSON file.
+
+    Raises ValueError, and leaves what was saved before, for a network that is not of one of the
+    course's architectures, or that hooks, exchanged layers or parametrized weights make compute
+    something else; for classes, mean and std that `wrap` and `Preprocess` would refuse; and for
+    what no file can hold or be called. To find out, it is run on a few pictures of noise.
     """
     architecture = architecture_of(model)
     classes = _own_networks.class_names(classes)
@@ -316,7 +319,8 @@ def save(
         "command": command,
         "seed": seed,
     }
-    _network_files.write_network(Path(folder), name, model.state_dict(), description)
+    size = model.settings["size"]
+    _network_files.write_network(Path(folder), name, model, description, _empty, (3, size, size))
 
 
 # ---------------------------------------------------------------------------- course networks

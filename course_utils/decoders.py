@@ -158,21 +158,57 @@ def save(network: Segmenter | Generator, folder: str | Path, name: str, **facts)
 
     A segmenter's encoder is not written: it is one of the course's classifiers, named by the fact
     `encoder`.
+
+    Raises ValueError, and leaves what was saved before, for a network of another class, for one
+    that hooks, exchanged layers or parametrized weights make compute something else, for a
+    segmenter without its `encoder` or with another one, and for what no file can hold or be called.
     """
-    weights = {
-        key: value for key, value in network.state_dict().items() if not key.startswith("encoder.")
-    }
+    if type(network) not in (Segmenter, Generator):
+        raise ValueError(
+            f"A decoder is a Segmenter or a Generator, not a {type(network).__name__}."
+        )
+    if isinstance(network, Segmenter):
+        _check_encoder(network, facts)
+    takes = (3, 64, 64) if isinstance(network, Segmenter) else (network.settings["dimensions"],)
     description = {**facts, "kind": type(network).__name__.lower(), **network.settings}
-    _network_files.write_network(Path(folder), name, weights, description)
+    _network_files.write_network(
+        Path(folder), name, network, description, _empty, takes, borrowed="encoder"
+    )
+
+
+def _check_encoder(segmenter, facts):
+    """Raises ValueError if the fact `encoder` doesn't name the classifier that it is."""
+    if "encoder" not in facts:
+        raise ValueError(
+            "A segmenter's encoder is not written: name the course's classifier that it is, such"
+            ' as encoder="look_alikes".'
+        )
+    name, own = facts["encoder"], segmenter.encoder.state_dict()
+    named = _encoder(name).state_dict()
+    if own.keys() != named.keys() or not all(
+        torch.equal(own[key].cpu().to(named[key]), named[key]) for key in own
+    ):
+        raise ValueError(
+            f"The segmenter's encoder has other weights than {name!r}: name the course's classifier"
+            " that it is."
+        )
+
+
+def _encoder(name):
+    """The feature maps' part of one of the course's classifiers."""
+    model = classifiers.load(name, "cpu").model
+    if not isinstance(model, classifiers.PlainNet):
+        raise ValueError(
+            f"{name!r} is no encoder of a segmenter: name one of the course's networks."
+        )
+    return model.features
 
 
 def _empty(description):
     """The network of a description, its weights not yet read."""
     if description["kind"] == "generator":
         return Generator(description["up"], description["dimensions"])
-    encoder = classifiers.load(description["encoder"], "cpu").model.get_submodule("features")
-    assert isinstance(encoder, nn.Sequential)
-    return Segmenter(encoder, description["up"])
+    return Segmenter(_encoder(description["encoder"]), description["up"])
 
 
 def _folder():

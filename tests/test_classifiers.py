@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, parametrize, prune, weight_norm
 from waiting import HANG
 
 from course_utils import classifiers
@@ -187,6 +188,140 @@ def test_saving_refuses_what_wrap_would_refuse(tmp_path, changes, told):
 def test_saving_refuses_other_architectures(tmp_path):
     with pytest.raises(ValueError, match="Linear is not among the course's architectures"):
         save(nn.Linear(2, 3), tmp_path, "small", **FACTS)
+
+
+def exchanged(kind, instead):
+    """What puts another layer in the place of each of a kind."""
+
+    def change(model):
+        for name, layer in list(model.named_modules()):
+            if isinstance(layer, kind):
+                model.set_submodule(name, instead())
+
+    return change
+
+
+def set_circular(model):
+    for name in ("conv1", "conv4"):
+        conv = model.features.get_submodule(name)
+        conv.padding_mode, conv._reversed_padding_repeated_twice = "circular", [1, 1, 1, 1]
+
+
+def override_forward(model):
+    usual = model.forward
+    model.forward = lambda x: usual(x).flip(1)
+
+
+def fail(*_args):
+    raise KeyError("somebody's own")
+
+
+COMPUTE_SOMETHING_ELSE = {
+    "leaky": exchanged(nn.ReLU, lambda: nn.LeakyReLU(0.3)),
+    "bounded": exchanged(nn.ReLU, lambda: nn.ReLU6()),
+    "means": exchanged(nn.MaxPool2d, lambda: nn.AvgPool2d(2)),
+    "circular": set_circular,
+    "hook": lambda model: model.register_forward_hook(lambda _m, _x, scores: scores / 2),
+    "hook_inside": lambda model: model.features.relu3.register_forward_hook(
+        lambda _m, _x, maps: maps.clamp(max=0.1)
+    ),
+    "hook_before": lambda model: model.register_forward_pre_hook(lambda _m, x: (x[0].flip(3),)),
+    "forward": override_forward,
+    "no_scores": lambda model: model.register_forward_hook(lambda _m, _x, scores: (scores,)),
+    "fails": lambda model: model.register_forward_hook(fail),
+}
+
+
+@pytest.mark.parametrize("change", COMPUTE_SOMETHING_ELSE.values(), ids=COMPUTE_SOMETHING_ELSE)
+def test_saving_refuses_what_would_be_another_network_when_loaded(tmp_path, change):
+    save_small_network(tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    model = small_network(1)
+    change(model)
+    with pytest.raises(ValueError, match="remove hooks and put exchanged layers back") as error:
+        save(model, tmp_path, "small", **FACTS)
+    assert "\n" not in str(error.value)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+OTHER_WEIGHTS = {
+    "pruned": lambda model: prune.l1_unstructured(model.features.conv1, "weight", 0.5),
+    "weight_norm": lambda model: parametrizations.weight_norm(model.features.conv2),
+    "spectral_norm": lambda model: parametrizations.spectral_norm(model.head),
+    "old_weight_norm": lambda model: weight_norm(model.features.conv2),
+    "another_layer": lambda model: model.features.append(nn.BatchNorm2d(8)),
+    "no_bias": lambda model: model.set_submodule("head", nn.Linear(128, 3, bias=False)),
+    "another_size": lambda model: model.set_submodule("features.conv6", nn.Conv2d(8, 8, 1)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+@pytest.mark.parametrize("change", OTHER_WEIGHTS.values(), ids=OTHER_WEIGHTS)
+def test_saving_refuses_weights_that_could_not_be_read_again(tmp_path, change):
+    save_small_network(tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    model = small_network(1)
+    change(model)
+    told = "^The network's weights are not those of its architecture: '.*' is .*prune.remove"
+    with pytest.raises(ValueError, match=told):
+        save(model, tmp_path, "small", **FACTS)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_what_was_pruned_or_parametrized_is_saved_once_that_is_undone(tmp_path):
+    model = small_network(1)
+    prune.l1_unstructured(model.features.conv1, "weight", 0.5)
+    prune.remove(model.features.conv1, "weight")
+    parametrizations.weight_norm(model.features.conv2)
+    parametrize.remove_parametrizations(model.features.conv2, "weight")
+    save(model, tmp_path, "small", **FACTS)
+    x = a_picture(1, 3, 32, 32)
+    assert torch.equal(load_from(tmp_path, "small").model(x), model(x))
+
+
+def test_saving_refuses_a_network_without_values(tmp_path):
+    with pytest.raises(ValueError, match="on the device meta, so they have no values"):
+        save(small_network().to("meta"), tmp_path, "small", **FACTS)
+
+
+def test_saving_refuses_settings_of_which_no_network_can_be_made(tmp_path):
+    model = small_network()
+    del model.settings["head"]
+    with pytest.raises(
+        ValueError, match=r"^No network can be made from this description \(KeyError"
+    ):
+        save(model, tmp_path, "small", **FACTS)
+
+
+def share_weights(model):
+    model.features.conv3.bias = model.features.conv4.bias
+
+
+HARMLESS = {
+    "tied": share_weights,
+    "watched": lambda model: model.register_forward_hook(lambda *_: None),
+    "training": lambda model: model.train(),
+    "half": lambda model: model.half(),
+    "double": lambda model: model.double(),
+    "channels_last": lambda model: model.to(memory_format=torch.channels_last),
+    "not_a_number": lambda model: model.head.weight.data.fill_(torch.nan),
+    "in_place": exchanged(nn.ReLU, lambda: nn.ReLU(inplace=True)),
+}
+
+
+@pytest.mark.parametrize("change", HARMLESS.values(), ids=HARMLESS)
+def test_what_computes_the_same_is_saved_and_left_as_it_was(tmp_path, change):
+    model = small_network(1)
+    change(model)
+    kept = {key: value.clone() for key, value in model.state_dict().items()}
+    mode = model.training
+    save(model, tmp_path, "small", **FACTS)
+    assert model.training == mode
+    loaded = load_from(tmp_path, "small").model.state_dict()
+    for key, value in model.state_dict().items():
+        assert value.dtype == kept[key].dtype
+        assert torch.allclose(value, kept[key], rtol=0, atol=0, equal_nan=True)
+        assert torch.allclose(loaded[key], value.float(), rtol=0, atol=0, equal_nan=True)
 
 
 NO_FACTS = {

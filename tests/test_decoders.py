@@ -5,6 +5,8 @@ import json
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import prune
 
 from course_utils import classifiers, decoders, pictures
 from course_utils.classifiers import PlainNet
@@ -129,6 +131,81 @@ def test_a_decoder_that_can_not_be_saved_leaves_nothing(folder):
     assert not list(folder.glob("mine*"))
     decoders.save(Generator("upsample", dimensions=4), folder, "mine", loss=torch.tensor(0.5))
     assert json.loads((folder / "mine.json").read_text())["loss"] == 0.5
+
+
+@pytest.fixture
+def encoded(folder):
+    """A segmenter on a classifier that stands in the data folder, and the facts to save it with."""
+    model = PlainNet(3, channels=(4, 6, 8, 8, 10, 12), size=32)
+    facts = {"classes": list("abc"), "mean": [0.5] * 3, "std": [0.2] * 3, "command": "", "seed": 0}
+    classifiers.save(model, folder.parent / "classifiers", "small", **facts)
+    return Segmenter(classifiers.load("small").model.features), {"encoder": "small"}
+
+
+def test_a_segmenter_is_read_with_its_encoder(folder, encoded):
+    segmenter, facts = encoded
+    decoders.save(segmenter, folder, "segmenter_switches", **facts)
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(decoders.load("segmenter_switches")(x), segmenter(x))
+
+
+def half_of_it(_module, _inputs, output):
+    return output / 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda network: network.register_forward_hook(half_of_it),
+        lambda network: network.head.register_forward_hook(half_of_it),
+        lambda network: network.decoder[1].register_forward_hook(half_of_it),
+        lambda network: network.encoder.conv1.register_forward_hook(half_of_it),
+        lambda network: network.encoder.set_submodule("relu3", nn.Tanh()),
+        lambda network: prune.l1_unstructured(network.head, "weight", 0.5),
+    ],
+)
+def test_a_segmenter_that_would_be_another_when_loaded_is_not_saved(folder, encoded, change):
+    segmenter, facts = encoded
+    change(segmenter)
+    with pytest.raises(ValueError, match=r"or keep the whole network with torch\.save"):
+        decoders.save(segmenter, folder, "segmenter_switches", **facts)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda network: network.register_forward_hook(half_of_it),
+        lambda network: network.layers[2].register_forward_hook(half_of_it),
+        lambda network: network.layers[0].set_submodule("0", nn.Upsample(None, 2, "bilinear")),
+        lambda network: prune.l1_unstructured(network.first, "weight", 0.5),
+    ],
+)
+def test_a_generator_that_would_be_another_when_loaded_is_not_saved(folder, change):
+    generator = Generator("upsample", dimensions=4)
+    change(generator)
+    with pytest.raises(ValueError, match=r"or keep the whole network with torch\.save"):
+        decoders.save(generator, folder, "generator_upsample")
+    assert not folder.exists()
+
+
+class MyGenerator(Generator):
+    """Of a class that `load` doesn't know."""
+
+
+def test_what_can_not_be_loaded_again_is_not_saved(folder, encoded):
+    segmenter, _ = encoded
+    for network, facts, told in [
+        (segmenter, {}, "name the course's classifier that it is"),
+        (segmenter, {"encoder": "large"}, "There is no network 'large'"),
+        (segmenter, {"encoder": "imagenet"}, "'imagenet' is no encoder of a segmenter"),
+        (Segmenter(features()), {"encoder": "small"}, "encoder has other weights than 'small'"),
+        (MyGenerator("upsample"), {}, "a Segmenter or a Generator, not a MyGenerator"),
+        (PlainNet(3), {}, "a Segmenter or a Generator, not a PlainNet"),
+    ]:
+        with pytest.raises(ValueError, match=told):
+            decoders.save(network, folder, "mine", **facts)
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("ending", ["json", "safetensors"])

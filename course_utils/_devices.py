@@ -89,6 +89,19 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def random_numbers_kept() -> Iterator[None]:
+    """Whatever is drawn of torch's random numbers inside, they go on as if it had not been.
+
+    torch draws first weights for each network that is built, also if others are read afterwards.
+    It costs less than building networks without weights does. As a decorator, for a whole function.
+    """
+    # To ask CUDA for its state would start it, which takes seconds and memory.
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
 def is_hooked(module: nn.Module) -> bool:
     """Whether a module has forward hooks besides those of `move`, which change no values."""
     hooks = {*module._forward_hooks.values(), *module._forward_pre_hooks.values()}

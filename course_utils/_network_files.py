@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from course_utils._devices import random_numbers_kept
 from course_utils._networks import evaluating
 from course_utils._random import gaussian, seeded_generator
 from course_utils.errors import DataError, first_line, shown
@@ -27,6 +28,7 @@ such as a ReLU6, shows only with strong ones."""
 INSTEAD = "or keep the whole network with torch.save."
 
 
+@random_numbers_kept()
 def write_network(
     folder: Path,
     name: str,
@@ -179,6 +181,7 @@ def _as_pythons(value):
     raise TypeError
 
 
+@random_numbers_kept()
 def read_network(
     folder: Path,
     name: str,

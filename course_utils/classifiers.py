@@ -156,6 +156,7 @@ class Classifier:
 
 
 @checks_arguments
+@_devices.random_numbers_kept()
 def load(name: str, device: str | torch.device | None = None) -> Classifier:
     """A network by name: `load("tank_fair")` is one of the course's.
 
@@ -166,6 +167,8 @@ def load(name: str, device: str | torch.device | None = None) -> Classifier:
 
     device: where it computes, such as "cuda"; None: what the environment variable
             COURSE_DEVICE says, or else the CPU
+
+    torch's random numbers go on afterwards as if nothing had been loaded.
     """
     if name == "imagenet":
         from course_utils.imagenet import load_imagenet  # it needs this module

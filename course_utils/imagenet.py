@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from course_utils._devices import random_numbers_kept
 from course_utils._packages import import_timm, installed_file, pip_command
 from course_utils.architectures import named_layers
 from course_utils.classifiers import Classifier
@@ -144,6 +145,7 @@ def load_imagenet() -> Classifier:
     )
 
 
+@random_numbers_kept()
 def network(weights: dict[str, Tensor]) -> nn.Sequential:
     """EfficientNet-Lite0 of plain layers: x (N, 3, 224, 224), preprocessed -> scores (N, 1000).
 

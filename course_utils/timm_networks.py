@@ -13,6 +13,7 @@ import requests
 from torch import nn
 
 from course_utils import _downloads
+from course_utils._devices import random_numbers_kept
 from course_utils._packages import import_timm
 from course_utils.classifiers import Classifier, Preprocess, wrap
 from course_utils.errors import DataError, unknown_name
@@ -27,6 +28,7 @@ def weights_folder() -> Path:
     return _downloads.cache_folder() / "timm"
 
 
+@random_numbers_kept()
 def load_timm(name: str) -> Classifier:
     """What `load("timm:NAME")` returns: a classifier of timm with its weights.
 

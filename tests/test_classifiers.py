@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune, weight_norm
 from waiting import HANG
 
-from course_utils import classifiers
+from course_utils import classifiers, decoders, imagenet
 from course_utils.classifiers import (
     Classifier,
     PlainNet,
@@ -158,6 +158,39 @@ def test_the_gap_head_is_saved_too(folder):
     save(model, folder, "gap", classes=CLASSES, mean=MEAN, std=STD, command="make train", seed=0)
     x = a_picture(1, 3, 32, 32)
     assert torch.equal(load("gap").model(x), model(x))
+
+
+def own_file(folder):
+    path = folder / "own.py"
+    path.write_text(
+        "import torch\nfrom torch import nn\nfrom course_utils.classifiers import *\n"
+        "torch.rand(3)\n"
+        "net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+        "classifier = wrap(net, ['a', 'b'], Preprocess(32))\n"
+    )
+    return str(path)
+
+
+LOADING = {
+    "course": lambda _: load("tank_fair"),
+    "imagenet": lambda _: load("imagenet"),
+    "imagenet_itself": lambda _: imagenet.load_imagenet(),
+    "own": lambda folder: load(own_file(folder)),
+    "segmenter": lambda _: decoders.load("segmenter_switches"),
+    "generator": lambda _: decoders.load("generator_upsample"),
+    "folder": lambda _: load_from(classifiers._folder(), "tank_fair"),
+    "save": lambda folder: save(load("tank_fair").model, folder, "a", **FACTS | TWO_CLASSES),
+}
+TWO_CLASSES = {"classes": ["no_tank", "tank"]}
+
+
+@pytest.mark.parametrize("act", LOADING.values(), ids=LOADING)
+def test_random_numbers_go_on_as_if_nothing_had_been_loaded(tmp_path, act):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    act(tmp_path)
+    assert torch.equal(torch.rand(2), expected)
 
 
 def test_saving_refuses_a_wrong_number_of_classes(tmp_path):
@@ -721,7 +754,9 @@ def random_weights(models, checkpoints, monkeypatch):
 @pytest.mark.parametrize("name", ["squeezenet1_1", "resnet18"])
 def test_an_imagenet_network_behaves_like_a_course_network(random_weights, models, name):
     network, _ = random_weights(name)
+    before = torch.get_rng_state()
     classifier = load(f"imagenet:{name}", device="cpu")
+    assert torch.equal(torch.get_rng_state(), before)
     weights = models.get_model_weights(name).DEFAULT
     picture = a_picture(3, 300, 401)
 

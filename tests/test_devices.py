@@ -60,6 +60,16 @@ def test_seeded_draws_what_torch_s_seed_does_and_the_draws_around_it_go_on(monke
     assert torch.equal(torch.cat([first, torch.rand(2)]), around)
 
 
+def test_random_numbers_go_on_where_they_were_kept_also_after_an_error():
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+    with pytest.raises(KeyError), _devices.random_numbers_kept():
+        torch.manual_seed(torch.randint(9, ()).item())
+        raise KeyError
+    assert torch.equal(torch.rand(2), expected)
+
+
 def test_with_an_accelerator_its_random_numbers_are_seeded_too(monkeypatch):
     asked = []
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)

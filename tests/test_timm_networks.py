@@ -41,7 +41,9 @@ def made(timm, folder, name, file=None):
 
 def test_a_network_comes_with_its_own_preprocessing_and_classes(timm, folder):
     model = made(timm, folder, NAME)
+    before = torch.get_rng_state()
     classifier = timm_networks.load_timm(NAME)
+    assert torch.equal(torch.get_rng_state(), before)
     assert classifier.name == f"timm:{NAME}" and classifier.size == 224
     config = timm.get_pretrained_cfg(NAME)
     assert classifier.mean == config.mean and classifier.std == config.std

@@ -49,6 +49,8 @@ def fit_segmenter(recipe, seed):
     training = pictures.load_set(recipe.dataset, "training")
     images, masks = (training.stack()[0] * 255).round().byte(), masks_of(training)
     encoder = classifiers.load(recipe.encoder)
+    # The segmenters in data/decoders drew their first weights after those of such a network.
+    classifiers.PlainNet(len(encoder.classes))
     network = Segmenter(encoder.model.features, recipe.up)
     for conv in network.decoder:
         torch.nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")

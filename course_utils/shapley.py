@@ -9,7 +9,8 @@
 
 A *game* is any function of coalitions (N, players) bool, True for who is in, that returns what each
 is worth, (N,). It is asked AT_ONCE coalitions at a time, so memory does not grow with their number.
-Values come as float64, (players,). A value that is NaN raises ValueError.
+Values come as float64, (players,). A game that returns NaN or infinity raises ValueError, and so
+does one whose numbers are so large that differences of them overflow.
 
 Shapley, "A Value for n-Person Games", 1953.
 """
@@ -23,7 +24,7 @@ from skimage.segmentation import slic
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from course_utils._arguments import check_picture, checks_arguments
+from course_utils._arguments import check_picture, check_tensor, checks_arguments
 from course_utils._networks import Ready, check_pair, class_indices, looks_inside
 from course_utils._random import seeded_generator, uniform
 from course_utils.errors import check_count, check_not_negative, check_positive
@@ -100,10 +101,12 @@ def spread(values: Tensor, segments: Tensor) -> Tensor:
     """The values (players,) as a map (H, W): each player's is shared evenly by its pixels.
 
     So the sum over any region is what that region contributed. Raises ValueError if a player owns
-    no pixel.
+    no pixel, and for values that are NaN or infinite.
     """
     if values.dim() != 1:
         raise ValueError(f"There is one value for each player, (players,); got {_shape(values)}.")
+    if not values.isfinite().all():
+        raise ValueError("The values contain NaN (not a number) or infinity.")
     sizes = _sizes(segments, len(values))
     return (values / sizes.to(values))[segments.long()]
 
@@ -144,7 +147,7 @@ def exact(game: Game, players: int, progress: bool = False) -> Tensor:
             factors = torch.where(coalitions, joins[size][:, None], -lacks[size][:, None])
             values += worth(game, coalitions) @ factors
             bar.update(len(numbers))
-    return values
+    return _finite(values)
 
 
 def _numbered(numbers, players):
@@ -183,7 +186,7 @@ def permutation_sampling(
             bar.update(len(orders))
     mean = total / permutations
     variance = (squares / permutations - mean.square()).clamp(min=0)
-    return mean, (variance / (permutations - 1)).sqrt()
+    return _finite(mean), _finite((variance / (permutations - 1)).sqrt())
 
 
 def _added(game, orders, empty, full):
@@ -237,7 +240,7 @@ def kernel_shap(
     check_count("samples", samples)
     empty, full = _ends(game, players)
     if players == 1:
-        return (full - empty)[None]
+        return _finite((full - empty)[None])
     if players <= MOST_PLAYERS and samples >= 2**players - 2:
         draws = _every_coalition(players)
     else:
@@ -251,7 +254,7 @@ def kernel_shap(
         )
     solved = torch.linalg.solve(product, torch.stack([right, torch.ones_like(right)], 1))
     plain, ones = solved.unbind(1)
-    return plain - ones * (plain.sum() - (full - empty)) / ones.sum()
+    return _finite(plain - ones * (plain.sum() - (full - empty)) / ones.sum())
 
 
 def _every_coalition(players):
@@ -327,7 +330,7 @@ def lime(
             f"{samples} samples don't determine the coefficients of {players} players: take more,"
             " or a ridge above 0."
         )
-    return torch.linalg.solve(product, right)[:-1]
+    return _finite(torch.linalg.solve(product, right)[:-1])
 
 
 def _by_coins(players, samples, width, seed):
@@ -344,20 +347,38 @@ def _by_coins(players, samples, width, seed):
 def worth(game: Game, coalitions: Tensor) -> Tensor:
     """What a game says about coalitions (N, players) -> (N,) float64, on the CPU.
 
-    Raises ValueError for NaN and for anything but one number for each coalition.
+    The game gets copies, into which it may write. Raises ValueError for NaN and infinity, and for
+    anything but one real number for each coalition.
     """
     _check_two_axes(coalitions)
-    values = game(coalitions)
+    # Coalitions may be a view that names one number several times, which can't be written into.
+    values = game(coalitions.clone(memory_format=torch.contiguous_format))
     if not isinstance(values, Tensor) or values.shape != (len(coalitions),):
         got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(
             f"A game returns a tensor with one number for each coalition, ({len(coalitions)},);"
             f" got {got}."
         )
-    values = values.detach().cpu().double()
-    if values.isnan().any():
-        worst = coalitions[values.isnan()][0].nonzero()[:, 0].tolist()
-        raise ValueError(f"The game's value is NaN (not a number) for the coalition {worst}.")
+    values = check_tensor("what a game returns", values).detach().cpu().double()
+    wrong = (~values.isfinite()).nonzero()[:, 0].tolist()
+    if wrong:
+        members = coalitions[wrong[0]].nonzero()[:, 0].tolist()
+        value = values[wrong[0]].item()
+        said = "NaN (not a number)" if math.isnan(value) else f"infinite ({value})"
+        raise ValueError(
+            f"The game's value is {said} for the coalition {members}, and no differences can be"
+            " taken of it: return finite numbers, such as logits instead of log-probabilities."
+        )
+    return values
+
+
+def _finite(values):
+    """The values. Raises ValueError if sums and differences of a game's numbers overflowed."""
+    if not values.isfinite().all():
+        raise ValueError(
+            "The game's numbers are so large that sums and differences of them overflow: divide"
+            " what it returns, such as by its largest absolute value."
+        )
     return values
 
 

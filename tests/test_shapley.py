@@ -378,6 +378,72 @@ def test_values_that_are_no_numbers_are_refused():
         shapley.exact(lambda coalitions: coalitions.double(), 3)
 
 
+METHODS = {
+    "exact": lambda game: shapley.exact(game, 3),
+    "permutations": lambda game: shapley.permutation_sampling(game, 3, 8),
+    "kernel_shap": lambda game: shapley.kernel_shap(game, 3, 30),
+    "kernel_shap_drawn": lambda game: shapley.kernel_shap(game, 20, 90),
+    "kernel_shap_alone": lambda game: shapley.kernel_shap(game, 1),
+    "lime": lambda game: shapley.lime(game, 3, 30),
+}
+every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+
+
+@every_method
+@pytest.mark.parametrize("odd", [torch.inf, -torch.inf, torch.nan])
+@pytest.mark.parametrize("who", [False, True])
+def test_every_method_refuses_a_game_that_is_not_finite(method, odd, who):
+    def game(coalitions):
+        return torch.where(coalitions[:, 0] == who, odd, 0.0)
+
+    told = r"^The game's value is (NaN|infinite).* for the coalition \[.*\], and .*: return finite"
+    with pytest.raises(ValueError, match=told):
+        method(game)
+
+
+@every_method
+def test_every_method_refuses_numbers_whose_differences_overflow(method):
+    big = torch.tensor(1.7e308, dtype=torch.float64)
+    with pytest.raises(ValueError, match="^The game's numbers are so large"):
+        method(lambda coalitions: torch.where(coalitions[:, 0], big, -big))
+
+
+def test_errors_that_overflow_are_refused_where_the_mean_does_not():
+    _, game = table(3)
+    with pytest.raises(ValueError, match="^The game's numbers are so large"):
+        shapley.permutation_sampling(lambda coalitions: 1e200 * game(coalitions), 3)
+
+
+@every_method
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_every_method_refuses_complex_values(method, dtype):
+    with pytest.raises(ValueError, match="^what a game returns must be a tensor of real numbers"):
+        method(lambda coalitions: coalitions[:, 0].to(dtype))
+
+
+@every_method
+def test_a_game_may_write_into_its_coalitions(method):
+    def game(coalitions):
+        return coalitions.double() @ torch.arange(1.0, coalitions.shape[1] + 1).double()
+
+    def writing(coalitions):
+        values = game(coalitions)
+        coalitions.logical_not_()
+        return values
+
+    expected, found = method(game), method(writing)
+    for one, other in zip(expected, found, strict=True):
+        assert torch.equal(one, other)
+    everyone = shapley.all_coalitions(3)
+    shapley.worth(writing, everyone)
+    assert torch.equal(everyone, shapley.all_coalitions(3))
+
+
+def test_values_to_be_spread_are_finite():
+    with pytest.raises(ValueError, match="^The values contain NaN"):
+        shapley.spread(torch.tensor([1, torch.inf]), torch.tensor([[0, 1]]))
+
+
 def test_too_few_samples_and_odd_settings_are_refused():
     _, game = table(6)
     with pytest.raises(ValueError, match="don't determine the values of 6 players"):

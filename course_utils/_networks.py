@@ -18,6 +18,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._C import _functorch  # type: ignore[attr-defined]
 from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -768,7 +769,8 @@ def outputs_of(
     change: what the network goes on with instead of the layer's output, a function of that
     name:   the layer's, for messages
 
-    Raises ValueError if the layer returns no tensor, or did not run by the end.
+    Raises ValueError if the layer returns no tensor, runs inside of `torch.vmap`, or did not run by
+    the end.
     """
     outputs = []
     check_layer(name or "layer", layer)
@@ -781,6 +783,12 @@ def outputs_of(
             raise Refused(
                 f"{called} returns a {type(output).__name__}, not a tensor: choose a layer inside"
                 " of it, or the one that takes its output apart."
+            )
+        if _ends_with_a_transform(output):
+            raise Refused(
+                f"{called} runs inside of torch.vmap or another of torch's function transforms,"
+                " outside of which its output doesn't exist: choose a layer that the network calls"
+                " outside of it, or call the layers on the whole batch."
             )
         outputs.append(output.clone())
         return None if change is None else change(output)
@@ -795,6 +803,15 @@ def outputs_of(
         _CAUGHT[:] = [caught for caught in _CAUGHT if caught is not outputs]
     if not outputs:
         raise ValueError(f"{called} did not run: is it a layer of this model?")
+
+
+def _ends_with_a_transform(output):
+    """Whether a tensor is the view that `vmap` or `functionalize` has of another one.
+
+    Those of `torch.func.grad` and `jvp` can be used afterwards, too.
+    """
+    wrapped = _functorch.is_functorch_wrapped_tensor(output)
+    return wrapped and not _functorch.is_gradtrackingtensor(output)
 
 
 def feature_maps(output: Tensor, x: Tensor, what: str) -> Tensor:

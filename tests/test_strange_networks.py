@@ -1112,3 +1112,61 @@ def test_dropout_that_stays_on_is_not_traced_away():
         pytest.warns(UserWarning, match="changes from run to run"),
     ):
         occluded(model, pictures(1), incremental.occluded_outputs)
+
+
+# ---------------------------------------------------------------------------- function transforms
+
+
+class Transformed(Small):
+    """Runs its layers inside of one of torch's function transforms."""
+
+    def __init__(self, transform):
+        super().__init__()
+        self.transform = transform
+
+    def forward(self, x):
+        def scores(x):
+            return self.head(self.maps(x).mean((2, 3)))
+
+        if self.transform == "vmap":
+            return torch.vmap(lambda picture: scores(picture[None])[0])(x)
+        if self.transform == "functionalize":
+            return torch.func.functionalize(scores)(x)
+        return scores(x + torch.func.grad(lambda x: scores(x).sum())(x))
+
+
+CATCHING = {
+    "record": lambda net, x: activations.record(net, {"two": net.two}, x),
+    "box": lambda net, x: activations.box_by_gradient(net, net.two, 3, 3, x),
+    "Grad-CAM": lambda net, x: cam.grad_cam(net, net.two, x, 1),
+    "LayerCAM": lambda net, x: cam.layer_cam(net, net.two, x, 1),
+    "CAM": lambda net, x: cam.cam(net, net.two, net.head, x, 1),
+    "saliency": lambda net, x: gradients.saliency(net, x, 1, layer=net.two),
+    "ascent": lambda net, x: ascent.target_scores(net, x, [1] * len(x), layer=net.two),
+    "search": lambda net, x: search.search(net, net.two, x, lambda x: x, 2, progress=False),
+}
+
+
+@pytest.mark.parametrize("transform", ["vmap", "functionalize"])
+@pytest.mark.parametrize("catch", CATCHING.values(), ids=CATCHING)
+def test_what_a_layer_returns_can_not_be_taken_out_of_a_transform(transform, catch):
+    with pytest.raises(
+        ValueError, match=r"The layer.* runs inside of torch\.vmap.*: choose"
+    ) as error:
+        catch(Transformed(transform), pictures())
+    assert "\n" not in str(error.value) and "another size" not in str(error.value)
+
+
+@pytest.mark.parametrize("transform", ["vmap", "functionalize", "grad"])
+def test_the_picture_s_own_gradient_passes_transforms(transform):
+    net, x = Transformed(transform), pictures()
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(net(leaf)[:, 1].sum(), leaf)
+    assert torch.allclose(gradients.saliency(net, x, 1), expected, atol=1e-6)
+
+
+def test_layers_beside_a_transform_and_inside_of_a_gradient_are_caught():
+    net, x = Transformed("grad"), pictures()
+    maps = activations.record(net, {"two": net.two}, x)["two"]
+    moved = x + torch.func.grad(lambda x: Small()(x).sum())(x)
+    assert torch.allclose(maps, Small().two(Small().one(moved).relu()), atol=1e-5)

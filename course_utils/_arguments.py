@@ -85,7 +85,7 @@ def check_arguments(allowed: Mapping[str, tuple], given: dict[str, Any]) -> None
         if kinds is not None and type(value) not in kinds:
             given[name] = _as_one_of(kinds, name, value)
         elif type(value) is Tensor:
-            check_tensor(name, value)
+            given[name] = check_tensor(name, value)
 
 
 def _as_one_of(kinds, name, value):
@@ -159,14 +159,35 @@ def check_picture(picture: Tensor) -> None:
 
 
 def check_tensor(name: str, value: object) -> Tensor:
-    """The value. Raises ValueError for anything but a tensor of real numbers, all of them there."""
+    """The value. Raises ValueError for anything but a tensor of real numbers, all of them there.
+
+    Floats of 8 bits, with which torch computes next to nothing, come in single precision.
+    """
     if not isinstance(value, Tensor):
         raise ValueError(f"{name} must be a tensor, not a {_kind_of(value)}{_cure(value)}.")
-    if value.is_complex() or value.is_quantized or value.is_meta or value.is_nested:
+    if value.is_meta or value.is_nested or value.is_quantized or not _holds_real_numbers(value):
         raise ValueError(f"{name} must be a tensor of real numbers, not {_odd_kind(value)}.")
     if value.layout is not torch.strided:
         raise ValueError(f"{name} must be a dense tensor: pass {name}.to_dense().")
-    return value
+    return computable(value)
+
+
+def _holds_real_numbers(tensor):
+    """Whether each item is one real number; a few kinds pack two of them, or bits, into a byte."""
+    kind = tensor.dtype
+    return kind in EIGHT_BITS or kind in PLAIN
+
+
+PLAIN = {
+    torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32,
+    torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.bool,
+}  # fmt: skip
+EIGHT_BITS = {kind for name, kind in vars(torch).items() if name.startswith("float8_")}
+
+
+def computable(values: Tensor) -> Tensor:
+    """Floats of 8 bits in single precision, all others as they are."""
+    return values.float() if values.dtype in EIGHT_BITS else values
 
 
 def _odd_kind(tensor):

@@ -215,9 +215,13 @@ def upsample(heatmap: Tensor, size: int | tuple[int, int]) -> Tensor:
 
     Each cell's value lands on the centre of the square that the cell covers. `align_corners=True`
     would put the outermost cells' values on the picture's border, and move everything outwards.
+
+    Raises ValueError for other shapes, and for maps that hold NaN or infinity.
     """
     if heatmap.dim() not in (2, 3) or heatmap.numel() == 0:
         raise ValueError(f"A heatmap is (h, w), several are (N, h, w); got {tuple(heatmap.shape)}.")
+    if not heatmap.isfinite().all():
+        raise ValueError("The heatmap contains NaN (not a number) or infinity.")
     height, width = height_and_width(size)
     heatmap = heatmap if heatmap.is_floating_point() else heatmap.float()
     stack = heatmap.reshape(-1, 1, *heatmap.shape[-2:])

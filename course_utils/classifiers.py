@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_utils import _devices, _network_files, _own_networks
-from course_utils._arguments import check_colours, checks_arguments
+from course_utils._arguments import check_colours, checks_arguments, computable
 from course_utils._networks import Ready, evaluating, network_of, output_in
 from course_utils.architectures import PlainNet, architecture_of, build, named_layers
 from course_utils.errors import DataError, PictureError, check_count, first_line, unknown_name
@@ -449,6 +449,7 @@ def _checked(picture: Tensor) -> Tensor:
             f"A picture holds floats in [0, 1], got {picture.dtype}: "
             "for bytes (0 to 255) use picture.float() / 255."
         )
+    picture = computable(picture)
     low, high = (value.item() for value in picture.detach().aminmax())
     if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # written so that NaN is refused too
         raise PictureError(_range_complaint(low, high))

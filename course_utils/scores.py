@@ -168,6 +168,7 @@ def relevance_rank(heatmap: Tensor, mask: Tensor) -> float:
 
 def _checked(heatmap, mask):
     """The heatmap in double precision and the mask, if they can be scored."""
+    heatmap, mask = check_tensor("heatmap", heatmap), check_tensor("mask", mask)  # each of a list
     _check_size(heatmap, mask)
     if mask.dtype != torch.bool:
         raise ValueError(f"The mask must be bool, not {mask.dtype}: compare it with > 0.")
@@ -178,8 +179,6 @@ def _checked(heatmap, mask):
 
 
 def _check_size(heatmap, mask):
-    check_tensor("heatmap", heatmap)  # of lists of them, nothing else has looked at each
-    check_tensor("mask", mask)
     if heatmap.dim() != 2 or heatmap.shape != mask.shape:
         raise ValueError(
             f"The heatmap and the mask must have one shape (H, W), not {tuple(heatmap.shape)} and"
@@ -345,6 +344,7 @@ def structural_similarity(one: Tensor, other: Tensor) -> float:
     _check_pair(one, other)
     if one.dim() != 2 or min(one.shape) < 7:
         raise ValueError(f"SSIM compares maps (H, W) of 7 x 7 at least, not {tuple(one.shape)}.")
+    one, other = (heatmap.detach().cpu().double() for heatmap in (one, other))
     if one.max() == one.min() or other.max() == other.min():
         return 0.0
     similarity = skimage_similarity(_scaled(one), _scaled(other), data_range=1.0, full=False)
@@ -353,7 +353,6 @@ def structural_similarity(one: Tensor, other: Tensor) -> float:
 
 def _scaled(heatmap):
     """The map with its smallest value at 0 and its largest at 1, as an array."""
-    heatmap = heatmap.detach().cpu().double()
     return ((heatmap - heatmap.min()) / (heatmap.max() - heatmap.min())).numpy()
 
 

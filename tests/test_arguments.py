@@ -343,3 +343,53 @@ def test_whole_numbers_of_other_libraries_are_numbers(function, kind):
     for one, same in zip(tree_leaves(ours), tree_leaves(truth)):
         if isinstance(one, torch.Tensor):
             assert torch.equal(one, same)
+
+
+EIGHT_BITS = (torch.float8_e4m3fn, torch.float8_e5m2)
+
+
+def rounded(argument, kind, back):
+    """An argument whose floats are kept in 8 bits, `back` in single precision or not."""
+    if not isinstance(argument, torch.Tensor) or not argument.is_floating_point():
+        return argument
+    few = argument.to(kind)
+    return few.float() if back else few
+
+
+UNSEEDED = [function for function in CASES if "generator" not in CASES[function]]
+
+
+@pytest.mark.parametrize("kind", EIGHT_BITS, ids=str)
+@pytest.mark.parametrize("function", UNSEEDED, ids=name_of)
+def test_floats_of_eight_bits_mean_what_they_do_in_single_precision(function, kind):
+    ours, truth = (
+        outcome(function, {k: rounded(v, kind, back) for k, v in CASES[function].items()})
+        for back in (False, True)
+    )
+    if isinstance(truth, str):
+        assert ours == truth
+    else:
+        assert torch.allclose(ours, truth)
+
+
+def outcome(function, arguments):
+    """All tensors and numbers of a result, in one; or the first words of the sentence instead."""
+    try:
+        leaves = tree_leaves(called(function, arguments))
+    except ValueError as error:
+        return str(error)[:20]
+    numbers = [torch.as_tensor(leaf) for leaf in leaves if isinstance(leaf, (torch.Tensor, float))]
+    return torch.cat([n.double().nan_to_num().flatten() for n in numbers] or [torch.empty(0)])
+
+
+@pytest.mark.parametrize("kind", [torch.uint16, torch.uint64, torch.int8, torch.bool], ids=str)
+def test_maps_of_whole_numbers_are_scored_as_floats_are(kind):
+    generator = torch.Generator().manual_seed(0)
+    one, other = (torch.randint(2, (2, 9, 9), generator=generator)).to(kind)
+    mask = torch.rand(9, 9, generator=generator) < 0.5
+    for score in (scores.rank_correlation, scores.structural_similarity):
+        assert score(one, other) == score(one.float(), other.float())
+    for score in (scores.pointing_game, scores.relevance_mass, scores.relevance_rank):
+        assert score(one, mask) == score(one.float(), mask)
+    assert torch.equal(cam.upsample(one, 18), cam.upsample(one.float(), 18))
+    assert boxes.box_from_map(one, 0.5) == boxes.box_from_map(one.float(), 0.5)

@@ -563,3 +563,12 @@ def test_iou_of_boxes_side_by_side_is_zero():
     assert iou((0, 0, 4, 4), (0, 4, 4, 8)) == 0
     assert iou((0, 0, 2, 2), (5, 5, 9, 9)) == 0
     assert iou((1, 2, 5, 9), (1, 2, 5, 9)) == 1
+
+
+@pytest.mark.parametrize("odd", [torch.nan, torch.inf, -torch.inf])
+def test_a_map_that_is_not_finite_is_not_enlarged(odd):
+    heatmaps = torch.ones(2, 3, 3)
+    heatmaps[1, 2, 2] = odd
+    for given in (heatmaps, heatmaps[1]):
+        with pytest.raises(ValueError, match="^The heatmap contains NaN .* or infinity"):
+            upsample(given, 6)

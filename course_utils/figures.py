@@ -5,6 +5,7 @@ show(figure, "Twelve pictures: six tanks in the sun, six empty meadows under clo
 """
 
 import io
+from collections.abc import Iterable, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,6 +16,9 @@ from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.mathtext import MathTextParser
+
+from course_utils._arguments import check_tensor
+from course_utils.errors import check_count, check_positive, shown
 
 COLOURS = {"tank": "#b5482a", "no_tank": "#3f6f8f", "sunny": "#d99a1c", "overcast": "#7a8088"}
 """One colour for each condition of the tank yard, the same in every figure."""
@@ -35,8 +39,14 @@ def show(figure: Figure, alt: str) -> None:
     """Display a figure that carries `alt`, its description in one or two sentences.
 
     Screen readers, the HTML export and the slides use it. The figure is closed afterwards.
+    Raises ValueError for what is no figure, and for an empty description.
     """
-    if not alt.strip():
+    if not isinstance(figure, Figure):
+        raise ValueError(
+            f"There is no figure in a {type(figure).__name__}: pass what picture_grid or"
+            " plt.figure() returns, or axes.figure."
+        )
+    if not isinstance(alt, str) or not alt.strip():
         raise ValueError("Describe the figure: show(figure, 'what it shows, in a sentence').")
     content, kind = _encoded(figure)
     plt.close(figure)
@@ -61,10 +71,14 @@ def _encoded(figure):
 def as_image(picture: torch.Tensor | np.ndarray) -> np.ndarray:
     """A picture (3, H, W) or mask (H, W) as matplotlib wants it: (H, W, 3) or (H, W).
 
-    What a picture holds beyond [0, 1] is cut off. Raises ValueError for other shapes, and for
-    pictures that are no floats or hold NaN.
+    What a picture holds beyond [0, 1] is cut off. Formats that NumPy doesn't have, such as
+    bfloat16, come in single precision. Raises ValueError for other shapes, and for pictures that
+    are no floats or hold NaN.
     """
-    array = np.asarray(picture.detach().cpu() if isinstance(picture, torch.Tensor) else picture)
+    if isinstance(picture, torch.Tensor):
+        picture = check_tensor("picture", picture.detach()).cpu()
+        picture = picture.float() if picture.dtype == torch.bfloat16 else picture
+    array = np.asarray(picture)
     if array.ndim == 2:
         return array
     if array.ndim != 3 or array.shape[0] != 3:
@@ -81,19 +95,30 @@ def picture_grid(
 ) -> Figure:
     """Pictures side by side, `columns` in a row, each `size` inches wide.
 
-    titles:  one text above each picture, in which $...$ may be a formula
-    rows:    one label at the left of each row
-    colours: one colour of each title
+    columns: at least 1; as many as there are pictures, if they are fewer, or if it is None
+    titles:  one text above each picture, in which $...$ may be a formula; what is left over, as
+             with fewer pictures for the same titles, is not shown
+    rows:    one label at the left of each row; the last rows may have none
+    colours: one colour of each title; what is left over counts for nothing
 
-    Raises ValueError for no pictures, and for fewer titles or colours than pictures.
+    Raises ValueError for no pictures, for fewer titles or colours than pictures, for more labels
+    than rows, for a single text or a dict in place of a list, and for sizes that none can have.
     """
-    pictures = list(pictures)
+    pictures = _listed("pictures", pictures)
     if not pictures:
         raise ValueError("There are no pictures to show.")
+    check_positive(size=size)
     titles = _one_each("titles", titles, pictures)
     colours = _one_each("colours", colours, pictures)
-    columns = min(columns or len(pictures), len(pictures))
+    columns = len(pictures) if columns is None else check_count("columns", columns)
+    columns = min(columns, len(pictures))
     count = -(-len(pictures) // columns)
+    rows = [] if rows is None else _listed("rows", rows)
+    if len(rows) > count:
+        raise ValueError(
+            f"{len(rows)} labels of rows, but {len(pictures)} pictures in {columns} columns make"
+            f" {count}: give one for each row, or fewer columns."
+        )
     height = size * (1.18 if titles is not None else 1.02)
     figure, axes = plt.subplots(
         count,
@@ -113,7 +138,7 @@ def picture_grid(
             colour = colours[number] if colours is not None else "black"
             title = titles[number]
             axis.set_title(title, color=colour, pad=3, parse_math=_is_formula(title))
-    for axis, label in zip(axes[:, 0], rows or []):
+    for axis, label in zip(axes[:, 0], rows):
         axis.set_ylabel(label, parse_math=_is_formula(label))
     return figure
 
@@ -130,7 +155,16 @@ def _is_formula(text):
 
 def _one_each(name, values, pictures):
     """The values as a list, if there is one for each picture; None if none are wanted."""
-    values = None if values is None else list(values)
+    values = None if values is None else _listed(name, values)
     if values is not None and len(values) < len(pictures):
         raise ValueError(f"{len(values)} {name} for {len(pictures)} pictures: give one for each.")
     return values
+
+
+def _listed(name, values):
+    """The values as a list. Raises ValueError for what would be one by accident, or is none."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"{name}={shown(values)}: a list is needed.")
+    if name == "pictures" and isinstance(values, Mapping):
+        raise ValueError("pictures is a dict: pass pictures.values(), and its keys as titles.")
+    return list(values)

@@ -20,7 +20,9 @@ from course_utils.classroom.run import _write_html
 
 def test_a_grid_has_one_axis_for_each_place_and_shows_the_pictures():
     pictures = [torch.rand(3, 8, 10) for _ in range(5)]
-    figure = figures.picture_grid(pictures, titles="abcde", columns=3, rows=["first", "second"])
+    figure = figures.picture_grid(
+        pictures, titles=list("abcde"), columns=3, rows=["first", "second"]
+    )
     assert len(figure.axes) == 6
     assert [axis.get_title() for axis in figure.axes[:5]] == list("abcde")
     shown = figure.axes[4].images[0].get_array()
@@ -53,13 +55,50 @@ def test_what_would_be_a_wrong_image_is_refused(picture, told):
     "pictures, options, told",
     [
         ([], {}, "no pictures to show"),
-        ([torch.ones(3, 4, 5)] * 3, {"titles": "ab"}, "2 titles for 3 pictures"),
-        ([torch.ones(3, 4, 5)] * 3, {"titles": "abc", "colours": ["red"]}, "1 colours for 3"),
+        ({"a": torch.ones(3, 4, 5)}, {}, r"pass pictures\.values\(\)"),
+        (3, {}, "pictures=3: a list is needed"),
+        ([torch.ones(3, 4, 5)] * 2, {"titles": "ab"}, "titles='ab': a list is needed"),
+        ([torch.ones(3, 4, 5)] * 2, {"rows": "ab"}, "rows='ab': a list is needed"),
+        ([torch.ones(3, 4, 5)] * 3, {"colours": "red"}, "colours='red': a list is needed"),
+        ([torch.ones(3, 4, 5)] * 2, {"rows": list("abc")}, "3 labels .* 2 columns make 1: give"),
+        ([torch.ones(3, 4, 5)] * 4, {"rows": list("abc"), "columns": 2}, "3 labels .* make 2: g"),
+        ([torch.ones(3, 4, 5)], {"columns": 0}, "columns=0: a whole number from 1 on"),
+        ([torch.ones(3, 4, 5)], {"columns": 1.5}, "columns=1.5: a whole number from 1 on"),
+        ([torch.ones(3, 4, 5)], {"size": 0}, "size=0: it must be positive"),
+        ([torch.ones(3, 4, 5)] * 3, {"titles": ["a", "b"]}, "2 titles for 3 pictures"),
+        ([torch.ones(3, 4, 5)] * 3, {"titles": list("abc"), "colours": ["red"]}, "1 colours for 3"),
     ],
 )
 def test_a_grid_has_pictures_and_a_title_for_each(pictures, options, told):
     with pytest.raises(ValueError, match=told):
         figures.picture_grid(pictures, **options)
+
+
+def test_what_is_left_over_of_titles_is_not_shown_and_rows_may_have_no_label():
+    pictures = {"one": torch.ones(3, 4, 5), "two": torch.zeros(3, 4, 5)}
+    titles = {"one": 1, "two": 2, "three": 3}
+    figure = figures.picture_grid(pictures.values(), titles, columns=1, rows=["first"])
+    assert [axis.get_title() for axis in figure.axes] == ["one", "two"]
+    assert [axis.get_ylabel() for axis in figure.axes] == ["first", ""]
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float8_e5m2, torch.float64])
+@pytest.mark.parametrize("shape", [(3, 2, 2), (2, 2)])
+def test_every_precision_becomes_an_image(kind, shape):
+    picture = torch.full(shape, 0.5).to(kind).requires_grad_()
+    assert np.array_equal(figures.as_image(picture), np.full((2, 2, 3)[: len(shape)], 0.5))
+
+
+@pytest.mark.parametrize("figure", [None, "figure.png", torch.ones(3, 4, 5)])
+def test_what_is_no_figure_is_not_shown(figure):
+    with pytest.raises(ValueError, match="^There is no figure in a"):
+        figures.show(figure, "A zebra.")
+
+
+@pytest.mark.parametrize("alt", [None, 3, "", " "])
+def test_a_figure_is_not_shown_without_a_description(alt):
+    with pytest.raises(ValueError, match="^Describe the figure"):
+        figures.show(figures.picture_grid([torch.ones(3, 4, 5)]), alt)
 
 
 def test_titles_are_formulas_or_shown_as_they_are(monkeypatch):

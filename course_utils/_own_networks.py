@@ -54,6 +54,11 @@ def check_is_usable(model: nn.Module) -> None:
     weights = list(model.parameters())
     if not weights:
         raise ValueError("The network has no weights: has it been trained?")
+    if any(tensor.is_meta for tensor in (*weights, *model.buffers())):
+        raise ValueError(
+            "The network's weights are on the device meta, so they have no values: make it without"
+            " that device, or with to_empty, and load its weights."
+        )
     try:
         model.eval()
     except NotImplementedError:

@@ -116,8 +116,9 @@ def search(
     before the ReLU. Medians are taken from a sample, beforehand; all else is exact.
 
     Raises ValueError for layers that did not run or have no feature maps, for k < 1, an empty
-    gallery, a picture whose maps hold NaN or infinity, and a cache that is a folder or somebody
-    else's file. The model is used in eval mode and left as it was; without gradients.
+    gallery, a preprocess that doesn't return one x for each picture, a picture whose maps hold NaN
+    or infinity, and a cache that is a folder or somebody else's file. The model is used in eval
+    mode and left as it was; without gradients.
     """
     _check(gallery, k, batch)
     file = None if cache is None else _cache_file(cache)
@@ -175,7 +176,6 @@ class _Peaks:
     def of(self, indices):
         """Values, rows and columns of the maxima, each (N, C)."""
         x = _prepared(self.gallery, indices, self.preprocess)
-        check_tensor("what preprocess returns", x)
         with torch.no_grad(), outputs_of(self.layer) as outputs:
             self.network(x)
         values, rows, columns = channel_peaks(feature_maps(outputs[-1], x, "A search"))
@@ -211,7 +211,13 @@ def _prepared(gallery, indices, preprocess):
     """What the model takes, of pictures of a gallery. An error names the picture that causes it."""
     pictures = _stacked(gallery, indices)
     try:
-        return preprocess(pictures)
+        x = check_tensor("what preprocess returns", preprocess(pictures))
+        if x.dim() and len(x) == len(pictures):
+            return x
+        raise ValueError(
+            f"Of {len(pictures)} pictures, preprocess makes {tuple(x.shape)}: it must return one x"
+            " for each, (N, 3, H, W)."
+        )
     except ValueError as error:
         for index, picture in zip(indices, pictures):
             with _named(index):

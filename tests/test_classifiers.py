@@ -326,6 +326,21 @@ def test_saving_refuses_settings_of_which_no_network_can_be_made(tmp_path):
         save(model, tmp_path, "small", **FACTS)
 
 
+@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.float16, torch.bfloat16])
+def test_pictures_of_few_bits_are_seen_as_in_single_precision(small, kind):
+    picture = a_picture(3, 40, 48).to(kind)
+    x = small.preprocess(picture)
+    assert x.dtype == torch.float32 and torch.equal(x, small.preprocess(picture.float()))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_wrapping_refuses_weights_without_values(whole):
+    model = small_network()
+    (model if whole else model.features.conv3).to("meta")
+    with pytest.raises(ValueError, match="on the device meta, so they have no values: make it"):
+        wrap(model, CLASSES, Preprocess(32))
+
+
 def share_weights(model):
     model.features.conv3.bias = model.features.conv4.bias
 

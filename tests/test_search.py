@@ -512,3 +512,21 @@ def test_impossible_crops_are_refused():
         search.receptive_crop(torch.rand(3, 10, 14), 0, 0, 0, 4, 0)
     with pytest.raises(ValueError, match="row=-1"):
         search.receptive_crop(torch.rand(3, 10, 14), -1, 0, 5, 4, 0)
+
+
+@pytest.mark.parametrize(
+    "preprocess, told",
+    [
+        (lambda x: x[:1], r"Of 8 pictures, preprocess makes \(1, 3, 8, 8\): it must return one"),
+        (lambda x: torch.cat([x, x]), r"Of . pictures, preprocess makes \((2|16), 3, 8, 8\)"),
+        (lambda x: x.mean(), r"Of . pictures, preprocess makes \(\)"),
+        (lambda x: None, "what preprocess returns must be a tensor, not a NoneType"),
+    ],
+)
+@pytest.mark.parametrize("cached", [False, True])
+def test_preprocess_returns_one_x_for_each_picture(preprocess, told, cached, tmp_path):
+    model = nn.Sequential(nn.Conv2d(3, 2, 3))
+    cache = tmp_path / "cache" if cached else None
+    with pytest.raises(ValueError, match=told):
+        gallery = torch.rand(8, 3, 8, 8)
+        search.search(model, model[0], gallery, preprocess, 2, cache=cache, progress=False)

@@ -6,7 +6,10 @@ import torch
 from torch import nn
 
 from course_utils.exercises import check
+from course_utils.exercises.engine import diagnose
+from course_utils.exercises.engine import feedback as feedback_module
 from course_utils.exercises.engine.checks import PATIENCE
+from course_utils.exercises.engine.feedback import CannotExplain
 from course_utils.exercises.engine.probes import Fails, LittleMemory
 
 
@@ -386,6 +389,45 @@ def test_maps_are_drawn_on_one_scale():
 
     shown = doubled.review(lambda heatmap: heatmap + 0.1 * (heatmap > 0.5)).as_html()
     assert "Three maps on one scale" in shown
+
+
+def test_factors_are_told_where_some_calls_give_no_answer():
+    """One network fails on purpose, in the middle; then the answer itself raises."""
+
+    def networks(random):
+        networks = [nn.Flatten(), Fails(), nn.Flatten(), nn.Flatten()]
+        return [(network, torch.rand(2 + n, 3, 4)) for n, network in enumerate(networks)]
+
+    @check(points=1, probes=networks)
+    def flat(model, x):
+        """The output."""
+        return model(x)
+
+    def until_the_last(model, x):
+        return model(x) * len(x) if len(x) < 5 else model[0]
+
+    assert "in each call the length of `x`" in flat.review(lambda m, x: m(x) * len(x)).message
+    assert "another in each call: 4, 16, 25" in flat.review(lambda m, x: m(x) * len(x) ** 2).message
+    assert "in each call the length of `x`" in flat.review(until_the_last).message
+
+
+def test_a_verdict_stands_without_its_explanation(monkeypatch):
+    def fails(*arguments, **named):
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr(diagnose, "by_values", fails)
+    with pytest.warns(CannotExplain, match="operands could not"):
+        feedback = count.review(lambda height, width, step: height // step + 1)
+    assert feedback.kind == "wrong values" and "expected 3" in feedback.message
+    with pytest.raises(CannotExplain):  # as in every other test
+        count.review(lambda height, width, step: height // step + 1)
+
+
+def test_a_box_is_shown_without_its_maps(monkeypatch):
+    monkeypatch.setattr(feedback_module, "_maps_as_html", lambda *maps: 1 / 0)
+    feedback = halved.review(lambda x: x + 1)
+    with pytest.warns(CannotExplain, match="ZeroDivisionError"):
+        assert "wrong values" in feedback.as_html()
 
 
 # ---------------------------------------------------------------------------- right answers

@@ -52,6 +52,7 @@ from course_utils.exercises.engine.feedback import (
     Feedback,
     hash_of_source,
     show,
+    spared,
     worth_drawing,
 )
 from course_utils.exercises.engine.probes import NetworkFailed, with_gradients
@@ -144,7 +145,7 @@ class Check:
             return self._feedback("not attempted", "Write the function above, and run its cell.")
         feedback = self.judge(call_on_probes(answer, self.probes, seed), seed)
         if not feedback.passed:
-            return self._unfinished(answer, seed) or feedback
+            return spared(self._unfinished, answer, seed) or feedback
         return feedback
 
     def passes(self, answer: Callable, seed: int = SEED) -> bool:
@@ -211,13 +212,13 @@ class Check:
             return self._feedback("passed", "")
         if problem is not None and problem.kind == "not attempted":
             return problem
-        known = self._known_mistake(expected, outcomes, seed)
+        known = spared(self._known_mistake, expected, outcomes, seed)
         if known:
             return known
         if problem is None:
             return self._aside_alone(aside)
         if problem.kind != "raised":
-            said = self._diagnosis(expected, outcomes, seed)
+            said = spared(self._diagnosis, expected, outcomes, seed) or ""
             problem.message = f"{said} {problem.message}".strip()
         if aside and aside[0] != "wrong gradient":  # wrong values have other gradients, of course
             problem.message += f" Besides, {aside[1]}."
@@ -328,7 +329,7 @@ class Check:
         kind = "NaN" if mismatch.kind == "NaN" else f"wrong {mismatch.kind}"
         feedback = self._feedback(kind, mismatch.message)
         if mismatch.kind == "values":
-            feedback.maps = worth_drawing(mismatch.got, mismatch.expected)
+            feedback.maps = spared(worth_drawing, mismatch.got, mismatch.expected)
         return feedback
 
     def _feedback(self, kind, message):
@@ -385,7 +386,7 @@ class Check:
         part: takes outcomes -> outcomes whose values are that part of theirs
         """
         yield "", lambda outcomes: outcomes
-        pairs = _answered(expected, outcomes)
+        pairs = _answered(expected, outcomes).values()
         lengths = {len(w.value) if isinstance(w.value, tuple) else 0 for w, _ in pairs}
         if len(lengths) != 1 or lengths == {0}:
             return
@@ -400,8 +401,8 @@ class Check:
     def _diagnosis(self, expected, outcomes, seed):
         """What a wrong answer has to do with the right one, as a sentence, or ""."""
         for where, part in self._parts(expected, outcomes):
-            pairs = _answered(part(expected), part(outcomes))
-            case = self._cases(pairs, seed) if pairs else None
+            answered = _answered(part(expected), part(outcomes))
+            case = self._case(answered, seed) if answered else None
             if case and (case.has_nan or case.same(case.expected, case.got)):
                 continue
             said = diagnose.by_values(case) or self._other_arguments(part, outcomes, seed)
@@ -409,10 +410,12 @@ class Check:
                 return f"{where}{said}"
         return ""
 
-    def _cases(self, pairs, seed):
+    def _case(self, answered, seed):
         names = list(inspect.signature(self.reference).parameters)
-        calls = [dict(zip(names, call)) for call in make_probes(self.probes, seed)]
-        return diagnose.Case.of([(w.value, got.value) for w, got in pairs], calls, self.tolerance)
+        probes = make_probes(self.probes, seed)
+        calls = [dict(zip(names, probes[number])) for number in answered]
+        values = [(wanted.value, got.value) for wanted, got in answered.values()]
+        return diagnose.Case.of(values, calls, self.tolerance)
 
     def _other_arguments(self, part, outcomes, seed):
         """The sentence of the first change of the arguments that makes the answer right."""
@@ -508,15 +511,18 @@ def vars_of(thing: object) -> dict[str, object]:
         return {}
 
 
-def _answered(expected, outcomes) -> list[tuple[Outcome, Outcome]]:
-    """Pairs of outcomes up to the first exception, without networks that fail on purpose."""
-    pairs = []
-    for wanted, got in zip(expected, outcomes):
+def _answered(expected, outcomes) -> dict[int, tuple[Outcome, Outcome]]:
+    """Pairs of outcomes by the number of their call, up to the first exception.
+
+    Calls with networks that fail on purpose are left out.
+    """
+    pairs = {}
+    for number, (wanted, got) in enumerate(zip(expected, outcomes)):
         if wanted.raised:
             continue
         if got.raised:
             break
-        pairs.append((wanted, got))
+        pairs[number] = wanted, got
     return pairs
 
 

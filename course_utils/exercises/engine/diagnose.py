@@ -34,7 +34,7 @@ class Case:
     expected: Arrays
     got: Arrays
     calls: list[dict[str, object]]
-    """The arguments of each probe by their names."""
+    """The arguments of each of these probes by their names."""
     tolerance: float
     items: bool = False
     """Whether the first axis counts the items of a tuple."""
@@ -301,7 +301,7 @@ def _named(case, numbers):
     for name in case.calls[0] if case.calls else ():
         for title, read in READINGS.items():
             found = [read(call.get(name)) for call in case.calls]
-            if None not in found and np.allclose(found, numbers[: len(found)], rtol=1e-3):
+            if None not in found and np.allclose(found, numbers, rtol=1e-3):
                 return title.format(name=name)
     return ""
 

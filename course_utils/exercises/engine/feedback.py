@@ -4,6 +4,8 @@ import base64
 import hashlib
 import html
 import io
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -98,7 +100,7 @@ class Feedback:
         if self.message:
             parts.append(f"<div>{_inline(self.message)}</div>")
         if self.maps is not None:
-            parts.append(_maps_as_html(*self.maps))
+            parts.append(spared(_maps_as_html, *self.maps) or "")
         if self.offer:
             parts.append(f"<div style='margin-top:4px'>{_inline(self.offer)}</div>")
         style = f"border-left:5px solid {colour};padding:6px 12px;margin:4px 0"
@@ -106,6 +108,24 @@ class Feedback:
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return {"text/plain": str(self), "text/html": self.as_html(), MIME: self.as_data()}
+
+
+class CannotExplain(RuntimeWarning):
+    """Something that would only have explained a verdict failed."""
+
+
+def spared(explain: Callable, *arguments):
+    """What explain(*arguments) returns; None, with a warning, if it fails.
+
+    A verdict must not depend on whether it can be explained. In the tests the warning is an error
+    (see pyproject.toml).
+    """
+    try:
+        return explain(*arguments)
+    except Exception as error:
+        told = f"This verdict could not be explained any further ({type(error).__name__}: {error})."
+        warnings.warn(told, CannotExplain, stacklevel=2)
+        return None
 
 
 def show(feedback: Feedback) -> None:

@@ -183,6 +183,25 @@ def test_a_gradient_in_an_argument_is_noticed():
     assert "torch.autograd.grad" in penalized.review(backward).message
 
 
+def test_a_tensor_changed_in_place_is_told_so():
+    def in_place(score, x, weight):
+        score -= weight * x.detach().square().flatten(1).sum(1)
+        return score
+
+    def in_place_with_a_graph(score, x, weight):
+        score -= weight * x.square().flatten(1).sum(1)
+        return score
+
+    @check(points=1, probes=_scored, gradients=("x",))
+    def penalized_in_x(score, x, weight):
+        """As above."""
+        return penalized.reference(score, x, weight)
+
+    message = penalized_in_x.review(in_place_with_a_graph).message
+    assert "changed `score` in place" in message and "requires_grad" not in message
+    assert "changed `score` itself" in penalized_in_x.review(in_place).message
+
+
 def test_a_network_may_have_little_memory():
     def networks(random):
         network = nn.Linear(3, 2).requires_grad_(False)

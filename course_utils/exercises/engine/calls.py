@@ -187,6 +187,8 @@ def _change(old, new):
 
 
 def _tensor_change(old, new):
+    if old.is_leaf and not new.is_leaf:  # it was given the result of something
+        return "it changed {argument} in place, as `-=` does: make a new tensor, `x = x - ...`"
     if old.requires_grad != new.requires_grad:
         return "it switched requires_grad of {argument}: work on a copy, x.detach().clone()"
     if (old.grad is None) != (new.grad is None):

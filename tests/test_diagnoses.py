@@ -202,6 +202,37 @@ def test_a_tensor_changed_in_place_is_told_so():
     assert "changed `score` itself" in penalized_in_x.review(in_place).message
 
 
+@pytest.mark.parametrize(
+    ("spoil", "copy"),
+    [
+        (lambda numbers, scenes, map: numbers.sort(), "list(...)"),
+        (lambda numbers, scenes, map: numbers.pop(), "list(...)"),
+        (lambda numbers, scenes, map: scenes.pop(), "list(...)"),
+        (lambda numbers, scenes, map: scenes[1].pop("whole"), "dict(...)"),
+        (lambda numbers, scenes, map: scenes[1].update(kind=3), "dict(...)"),
+        (lambda numbers, scenes, map: scenes[1]["whole"].zero_(), "x.clone()"),
+        (lambda numbers, scenes, map: map.sort(), "x.copy()"),
+    ],
+)
+def test_advice_to_copy_fits_what_was_changed(spoil, copy):
+    def collections(random):
+        scenes = [{"whole": torch.ones(2), "kind": 1}, {"whole": torch.ones(2), "kind": 2}]
+        return [([4, 1, 2], scenes, np.array([3.0, 1, 2])), ([5], scenes, np.array([3.0, 1]))]
+
+    @check(points=1, probes=collections)
+    def length(numbers, scenes, map):
+        """How many numbers there are."""
+        return len(numbers)
+
+    def spoiling(numbers, scenes, map):
+        count = len(numbers)
+        spoil(numbers, scenes, map)
+        return count
+
+    feedback = length.review(spoiling)
+    assert feedback.kind == "changed input" and f"for instance {copy}" in feedback.message
+
+
 def test_a_network_may_have_little_memory():
     def networks(random):
         network = nn.Linear(3, 2).requires_grad_(False)

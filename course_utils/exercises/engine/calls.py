@@ -179,11 +179,12 @@ def _change(old, new):
         return change_of(old, new)
     if isinstance(old, torch.Tensor):
         return _tensor_change(old, new) or _data_change(old.detach(), new.detach())
+    pairs = ()
     if isinstance(old, dict) and old.keys() == new.keys():
-        old, new = list(old.values()), [new[key] for key in old]
-    if isinstance(old, (list, tuple)) and len(old) == len(new):
-        return next(filter(None, map(_change, old, new)), "")
-    return _data_change(old, new)
+        pairs = [(old[key], new[key]) for key in old]
+    elif isinstance(old, (list, tuple)) and len(old) == len(new):
+        pairs = zip(old, new)
+    return next(filter(None, (_change(*pair) for pair in pairs)), "") or _data_change(old, new)
 
 
 def _tensor_change(old, new):
@@ -202,8 +203,21 @@ def _tensor_change(old, new):
 
 
 def _data_change(old, new):
+    copy = next((how for kind, how in COPIES.items() if isinstance(old, kind)), "")
+    if not copy:  # a number or text can't be changed, and what it was an item of is told by itself
+        return ""
     try:
         same = difference(old, new, tolerance=0) is None
     except TypeError:  # nothing that could be compared, such as a function or a generator
         same = True
-    return "" if same else "it changed {argument} itself: work on a copy, for instance x.clone()"
+    return "" if same else f"it changed {{argument}} itself: work on a copy, for instance {copy}"
+
+
+COPIES = {
+    torch.Tensor: "x.clone()",
+    np.ndarray: "x.copy()",
+    list: "list(...)",
+    tuple: "list(...)",
+    dict: "dict(...)",
+}
+"""How to copy an argument, by its kind."""

@@ -360,8 +360,12 @@ def _positions(values, ids, new_values, new_ids, k):
 
 
 def _units(random):
-    """Windows inside, beyond each border, beyond two, larger than the picture, and as large."""
+    """Windows inside, beyond each border, beyond two, larger than the picture, and as large.
+
+    Some pixels of the pictures are black.
+    """
     wide, high = torch.rand(3, 24, 40), torch.rand(3, 36, 20)
+    wide[:, 1::4, ::3], high[:, ::3, 1::4] = 0, 0
     return [
         (wide, 2, 4, 9, 4, -1),  # inside
         (wide, 0, 3, 9, 4, -3),  # above
@@ -532,18 +536,21 @@ def _hot_and_masks(random):
     """Where channels are hot, and which share of each cell belongs to a part.
 
     A picture in which nothing is hot, a channel that never is, a part that never occurs, a cell
-    that shows a part whole; several pictures and a single one.
+    that shows a part whole; several pictures and a single one, and one channel with one part.
+    Nowhere are a channel and a part both of nothing: what 0 / 0 should be, the text doesn't say.
     """
     calls = []
-    for count, channels, parts, size in ((5, 3, 4, (3, 5)), (4, 5, 2, (6, 4)), (1, 2, 3, (4, 5))):
+    sizes = ((5, 3, 4, (3, 5)), (4, 5, 2, (6, 4)), (1, 2, 3, (4, 5)), (2, 1, 1, (5, 3)))
+    for count, channels, parts, size in sizes:
         hot = torch.rand(count, channels, *size) > 0.6
         masks = torch.rand(count, parts, *size) * (torch.rand(count, parts, *size) > 0.5)
         masks[0, 0, 1, 2] = 1.0
         hot[-1, :, 0, 0] = True
         if count > 1:
-            hot[0], hot[:, 1] = False, False
-            masks[:, 1] = 0
+            hot[0] = False
         calls.append((hot, masks))
+    calls[0][0][:, 1] = False
+    calls[1][1][:, 1] = 0
     return calls
 
 

@@ -12,8 +12,11 @@ from course_utils.exercises import check
 
 
 def _filters(random):
-    """Filter, size and stride: windows that fill the size and that don't, gaps, one window."""
-    sizes = ((4, 12, 2), (3, 11, 3), (5, 8, 1), (2, 11, 4), (6, 6, 2))
+    """Filter, size and stride: windows that fill the size and that don't, gaps, one window.
+
+    In one, size // stride - f // stride + 1 is one too many.
+    """
+    sizes = ((4, 12, 2), (3, 11, 3), (5, 8, 1), (2, 11, 4), (6, 6, 2), (3, 12, 2))
     return [(torch.randn(length), size, stride) for length, size, stride in sizes]
 
 
@@ -710,11 +713,11 @@ def _padding_1(layers, x, channel):
 
 
 def _drawings(random):
-    """Pictures of several channels, which have several examples each or one.
+    """Pictures of several channels, which have several examples each or one; a single picture.
 
-    Examples differ in length and in noise, and the patterns have levels of their own. Of many
-    pictures those are taken on which usual mistakes answer otherwise, so that none passes by
-    chance. Where two channels are nearly as alike, rounding would decide: these are left out.
+    Examples differ in length and in noise, some in sign, and the patterns have levels of their own.
+    Of many pictures those are taken on which usual mistakes answer otherwise, so that none passes
+    by chance. Where two channels are nearly as alike, rounding would decide: these are left out.
     """
     probes = []
     for channels, count, size in ((4, 5, (3, 4)), (3, 4, (5, 2)), (5, 1, (2, 3))):
@@ -722,12 +725,14 @@ def _drawings(random):
         noise = torch.linspace(0.5, 3, channels).view(-1, 1, 1, 1, 1)
         examples = patterns[:, None] + noise * torch.randn(channels, count, 3, *size)
         examples = examples * 10 ** torch.empty(channels, count, 1, 1, 1).uniform_(-1, 1)
+        examples[:2, : count // 2] *= -1
         mixed = torch.einsum("nk,kchw->nchw", torch.randn(400, channels), patterns)
         mixed = (mixed + torch.randn_like(mixed)) * 10 ** torch.empty(400, 1, 1, 1).uniform_(-1, 1)
         best = _likeness(mixed, examples).mean(2).topk(2).values
         clear = mixed[best[:, 0] - best[:, 1] > 0.02]
         probes.append((clear[_telling(clear, examples)], examples))
-    return probes
+    pictures, examples = probes[0]
+    return [*probes, (pictures[:1], examples)]
 
 
 def _telling(pictures, examples):
@@ -747,7 +752,7 @@ def _likeness(pictures, examples):
     return torch.einsum("nd,kmd->nkm", unit, F.normalize(examples.flatten(2), dim=2))
 
 
-@check(points=2, probes=_drawings)
+@check(points=2, probes=_drawings, integers=True)
 def which_channel(pictures, examples):
     """The channel that drew each picture: whole numbers from 0 to K - 1, a tensor (N,).
 
@@ -814,6 +819,15 @@ def _by_distance(pictures, examples):
 
 
 @which_channel.mistake(
+    "You average the distances of scaled drawings. For one example they say the same as its "
+    "cosine, but their mean is not that of the cosines: average these."
+)
+def _by_distance_of_scaled(pictures, examples):
+    unit, drawn = F.normalize(pictures.flatten(1), dim=1), F.normalize(examples.flatten(2), dim=2)
+    return torch.cdist(unit[None], drawn).mean(2).argmin(0)
+
+
+@which_channel.mistake(
     "You choose the *least* similar channel. The cosine is largest where two pictures are alike."
 )
 def _least_alike(pictures, examples):
@@ -875,6 +889,15 @@ def _how_alike(pictures, examples):
 )
 def _all_channels(pictures, examples):
     return _likeness(pictures, examples).mean(2)
+
+
+@which_channel.mistake(
+    "You take a cosine for each colour, and add them: so a colour that was hardly drawn counts as "
+    "much as the others. Make one long vector of each picture first: `flatten(1)`."
+)
+def _colour_by_colour(pictures, examples):
+    planes, drawn = F.normalize(pictures.flatten(2), dim=2), F.normalize(examples.flatten(3), dim=3)
+    return torch.einsum("ncd,kmcd->nk", planes, drawn).argmax(1)
 
 
 @which_channel.mistake(

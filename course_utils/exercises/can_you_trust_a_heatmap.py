@@ -147,6 +147,14 @@ def _scaled(heatmap, mask):
     return float(raised[mask].sum() / raised.sum())
 
 
+@relevance_mass.mistake(
+    "You ask whether the largest value lies on the object: a hit or a miss, known as the pointing "
+    "game. The mass is a share, to which every positive value counts."
+)
+def _pointing_game(heatmap, mask):
+    return float(mask.flatten()[heatmap.argmax()])
+
+
 @relevance_mass.mistake("This is in percent. The share is a number between 0 and 1.")
 def _percent(heatmap, mask):
     return 100 * relevance_mass.reference(heatmap, mask)

@@ -36,7 +36,7 @@ def _pictures(random):
     return [*calls, (_blind(*x.shape[2:]), x, noise, target, block)]
 
 
-@check(points=2, probes=_pictures)
+@check(points=2, probes=_pictures, integers=True)
 def occlude(model, x, noise, target, block):
     """How far the target's logit falls under each block, and where most -> heatmap, row, column.
 
@@ -105,6 +105,15 @@ def _transposed(model, x, noise, target, block):
 def _place_exchanged(model, x, noise, target, block):
     heatmap, row, column = occlude.reference(model, x, noise, target, block)
     return heatmap, column, row
+
+
+@occlude.mistake(
+    "The map is right, but the row with the largest sum and the column with the largest sum need "
+    "not meet at the largest value. Look for one place in the whole map."
+)
+def _place_by_sums(model, x, noise, target, block):
+    heatmap, _, _ = occlude.reference(model, x, noise, target, block)
+    return heatmap, int(heatmap.sum(1).argmax()), int(heatmap.sum(0).argmax())
 
 
 @occlude.mistake(
@@ -195,21 +204,29 @@ CASES = "stays stays stays turns turns drops rival_all_along rival_later other o
 """What happens to a scene: of each kind another number, so that no two counts are the same."""
 
 
-def _logits(winners, classes):
-    """Logits (N, classes) whose largest are those of `winners`."""
+def _logits(winners, classes, groups=()):
+    """Logits (N, classes) whose largest are those of `winners`.
+
+    The classes of a group to which the winner doesn't belong come close to it, so that two of them
+    have a higher logsumexp; those of the first group come closest.
+    """
     logits = torch.randn(len(winners), classes)
     for row, winner in zip(logits, winners):
         row[winner] = row.max() + 0.5 + torch.rand(())
+        for place, group in enumerate(groups):
+            if winner not in group:
+                row[group] = row[winner] - 0.1 - 0.2 * place - 0.1 * torch.rand(len(group))
     return logits
 
 
 def _scene_kinds(random, target, rival, other):
     """For every scene the class before and after, in random order: two lists.
 
-    Scenes of one kind take turns with a thing's classes, so that each class occurs.
+    Scenes of one kind take turns with a thing's classes, so that each class occurs; one that stays
+    becomes the next of the target's classes.
     """
     pick = {
-        "stays": (target, target),
+        "stays": (target, target[1:] + target[:1]),
         "turns": (target, rival),
         "drops": (target, other),
         "rival_all_along": (rival, rival),
@@ -229,13 +246,15 @@ def _scenes_before_and_after(random):
     calls = []
     for target, rival, other in GROUPS:
         sides = _scene_kinds(random, target, rival, other)
-        before, after = (_logits(side, 7) for side in sides)
+        near = (target, rival) if len(calls) % 2 else (rival, target)
+        before, after = (_logits(side, 7, order) for side, order in zip(sides, (near, near[::-1])))
         calls.append((before, after, target, rival))
     nobody = _logits([1, 4, 2], 7), _logits([0, 3, 2], 7), [3], [0]
-    return [*calls, nobody]
+    alone = _logits([4], 7), _logits([6], 7), [4, 1, 2], [6]
+    return [*calls, nobody, alone]
 
 
-@check(points=2, probes=_scenes_before_and_after)
+@check(points=2, probes=_scenes_before_and_after, integers=True)
 def outcome(before, after, target, rival):
     """What an intervention did -> falls, recognized, still, became.
 
@@ -362,13 +381,17 @@ def _of_the_recognized(before, after, target, rival):
 
 
 def _counts(random):
-    """All three verdicts, each against several shares; and no scene at all."""
+    """All three verdicts, each against several shares; and no scene at all.
+
+    Where nothing was tried, an end of the interval also equals the share: it is beside neither.
+    """
     calls = []
     for trials in (random.permutation(20) + 20)[:3].tolist():
         calls += [(trials - 1, trials, 0.5), (1, trials, 0.5), (trials // 2, trials, 0.5)]
     few, many = (random.permutation(8) + 24)[:2].tolist()
     calls += [(few // 2, few, 0.1), (many // 2, many, 0.9), (many - 2, many, 0.9)]
-    return [*calls, (0, few, 0.5), (many, many, 0.5), (0, 0, 0.5), (1, 1, 0.5)]
+    calls += [(0, few, 0.5), (many, many, 0.5), (0, 0, 0.5), (1, 1, 0.5)]
+    return [*calls, (0, 0, 0.0), (0, 0, 1.0)]
 
 
 @check(points=2, probes=_counts)
@@ -525,7 +548,7 @@ def _stories(random):
     return [*calls, (ask, lacking, change, control, *classes)]
 
 
-@check(points=3, probes=_stories)
+@check(points=3, probes=_stories, integers=True)
 def judge_story(ask, scenes, change, control, target, rival):
     """Put a story beside its control -> extra, recognized, became, became_by_control.
 
@@ -540,7 +563,7 @@ def judge_story(ask, scenes, change, control, target, rival):
     """
     both = [scene for scene in scenes if change in scene and control in scene]
     if not both:
-        return 0, 0, 0, 0
+        return 0.0, 0, 0, 0
     whole = ask(torch.stack([scene["whole"] for scene in both]))
     changed = ask(torch.stack([scene[change] for scene in both]))
     placebo = ask(torch.stack([scene[control] for scene in both]))

@@ -257,13 +257,14 @@ def _sign(values):
 
 
 def _some_coalitions(random):
-    """Coalitions of two to nine players, of all sizes but nobody and everybody."""
+    """Coalitions of two to nine players, of all sizes but nobody and everybody; a single one."""
     calls = []
     for players in random.permutation([3, 5, 6, 8, 9])[:3]:
         sizes = torch.arange(1, int(players)).repeat(2)[torch.randperm(2 * int(players) - 2)]
         ranks = torch.rand(len(sizes), int(players)).argsort(1)
         calls.append((ranks < sizes[:, None],))
-    return [*calls, (torch.tensor([[True, False], [False, True], [True, False]]),)]
+    pair = torch.tensor([[True, False], [False, True], [True, False]])
+    return [*calls, (pair,), (torch.tensor([[True, False, True]]),)]
 
 
 @check(points=2, probes=_some_coalitions)

@@ -515,6 +515,7 @@ def test_few_pictures_that_decide_nothing_are_said_to_be_too_few():
     low, high = verdict.moved.interval
     assert low < MOVED < high and verdict.moved.value < MOVED
     assert "too close to call; judge all" in str(verdict)
+    assert "your place is everywhere" in str(verdict)
 
 
 @pytest.mark.parametrize(
@@ -647,6 +648,7 @@ def test_a_place_that_fits_none_is_refused_with_the_nearest():
         ({"target": 3}, r"Name the class, not its number: CLASSES\[3\]"),
         ({"target": ["zebra"]}, "There is no class"),
         ({"changed": None}, "changed pictures must be .*not NoneType"),
+        ({"changed": torch.rand(5, 3, 64, 64)}, "one for each picture that the claim is tested on"),
         ({"changed": torch.zeros(2, 3, 64, 64)}, r"not \(2, 3, 64, 64\)"),
         ({"changed": torch.full((36, 3, 64, 64), 2.0)}, r"must stay in \[0, 1\]"),
         ({"changed": torch.full((36, 3, 64, 64), torch.nan)}, r"must stay in \[0, 1\]"),

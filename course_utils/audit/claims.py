@@ -77,7 +77,8 @@ def _changed(changed, pictures):
     changed = _tensor(changed, "changed pictures")
     if changed.shape != pictures.shape:
         raise ValueError(
-            f"The changed pictures must be {tuple(pictures.shape)}, not {tuple(changed.shape)}."
+            f"The changed pictures must be {tuple(pictures.shape)}, one for each picture that the"
+            f" claim is tested on, not {tuple(changed.shape)}."
         )
     changed = changed.float()
     if not (changed.min() >= -ROUNDING and changed.max() <= 1 + ROUNDING):  # NaN is refused too

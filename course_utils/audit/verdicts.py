@@ -170,7 +170,8 @@ def _too_few(verdict):
     if verdict.moved.interval[1] >= MOVED:
         words.append(
             f"With {verdict.moved.of} pictures that is too close to call; judge all of"
-            " `held_out()`, and make the change as strong as in the makers' pictures."
+            " `held_out()`, if these are fewer. Make the change as strong as in the makers'"
+            f" pictures, and put it wherever they have it: your place is {_named(verdict.place)}."
         )
     return words
 

@@ -1,5 +1,7 @@
 """What a check says of a wrong answer that stands in no catalogue, and what else it compares."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch import nn
 from course_utils.exercises import check
 from course_utils.exercises.engine import diagnose
 from course_utils.exercises.engine import feedback as feedback_module
+from course_utils.exercises.engine.calls import call_on_probes
 from course_utils.exercises.engine.checks import PATIENCE
 from course_utils.exercises.engine.feedback import CannotExplain
 from course_utils.exercises.engine.probes import Fails, LittleMemory
@@ -284,9 +287,53 @@ def test_gradients_are_compared(answer, kind):
     assert feedback.kind == kind, str(feedback)
 
 
+def test_a_gradient_that_is_nan_is_not_said_to_be_cut_off():
+    def root_of_zero(score, x, weight):
+        return penalized.reference(score, x, weight) + 0 * (x - x).sqrt().flatten(1).sum(1)
+
+    message = penalized.review(root_of_zero).message
+    assert "its gradient is NaN" in message and ".detach()" not in message
+
+
 def test_cut_values_that_are_a_known_mistake_get_its_hint_and_the_rest():
     feedback = penalized.review(lambda s, x, w: s + w * x.detach().square().flatten(1).sum(1))
     assert feedback.message.startswith("You add the penalty")
+
+
+# ---------------------------------------------------------------------------- several right answers
+
+
+def _the_first(call, outcome):
+    (numbers,) = call
+    return replace(outcome, value=numbers[0]) if outcome.value in numbers else outcome
+
+
+@check(points=1, probes=lambda random: [([8, 2, 6],), ([4, 10],)], one_form=_the_first)
+def one_of(numbers):
+    """Any of the numbers."""
+    return numbers[0]
+
+
+@one_of.mistake("This is the sum of all numbers. One of them is asked for.")
+def _sum_of(numbers):
+    return sum(numbers)
+
+
+@pytest.mark.parametrize("answer", [min, max, lambda numbers: float(numbers[1])])
+def test_each_of_several_right_answers_passes(answer):
+    feedback = one_of.review(answer)
+    assert feedback.passed and one_of.passes(answer), str(feedback)
+
+
+@pytest.mark.parametrize("answer", [len, lambda numbers: None, lambda numbers: torch.ones(2)])
+def test_other_answers_fail_where_several_are_right(answer):
+    assert not one_of.review(answer).passed and not one_of.passes(answer)
+    outcomes = call_on_probes(answer, one_of.probes, 3)
+    assert not one_of.judge(outcomes, 3).passed and one_of.partial_points(outcomes, 3) == 0
+
+
+def test_a_mistake_is_known_where_several_answers_are_right():
+    assert one_of.review(lambda numbers: float(sum(numbers))).kind == "known mistake"
 
 
 # ---------------------------------------------------------------------------- two slips at once

@@ -1,5 +1,7 @@
 """Checks of notebook 9, dataset search."""
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 
@@ -9,13 +11,21 @@ from course_utils.exercises import check
 
 
 def _maps(random):
-    """Maps that are not square, with values of both signs and all negative; a single map."""
+    """Maps that are not square, with values of both signs and all negative; a single map.
+
+    In the last, maxima occur twice: of one picture the upper is at the right, of the other at the
+    left.
+    """
     negative = -0.1 - torch.rand(2, 3, 6, 4)
+    twice = negative.clone()
+    twice[0, :, 1, 3] = twice[0, :, 4, 1] = 0.5
+    twice[1, :, 0, 1] = twice[1, :, 2, 2] = 0.5
     return [
         (torch.randn(3, 4, 5, 7),),
         (negative,),
         (torch.randn(1, 3, 2, 9),),
         (negative[:1, :1],),
+        (twice,),
     ]
 
 
@@ -24,7 +34,23 @@ def _places(maps):
     return maps.flatten(2).max(dim=2)
 
 
-@check(points=1, probes=_maps, integers=True)
+def _first_places(call, outcome):
+    """The first place of each maximum instead of another one at which it occurs as well."""
+    (maps,) = call
+    values, rows, columns = outcome.value
+    if not values.shape == rows.shape == columns.shape == maps.shape[:2]:
+        return outcome
+    pictures, channels = (torch.arange(count) for count in maps.shape[:2])
+    there = maps[pictures[:, None], channels, rows.long(), columns.long()]
+    right = (there == maps.amax((2, 3))) & (rows >= 0) & (columns >= 0)
+    first = _places(maps).indices
+    width = maps.shape[3]
+    rows = torch.where(right, (first // width).to(rows.dtype), rows)
+    columns = torch.where(right, (first % width).to(columns.dtype), columns)
+    return replace(outcome, value=(values, rows, columns))
+
+
+@check(points=1, probes=_maps, integers=True, one_form=_first_places)
 def channel_peaks(maps):
     """The maximum of every map and where it is: maps (N, C, h, w) -> values, rows, columns.
 

@@ -34,12 +34,18 @@ def rows_first(maps):
     return by_row.amax(2), rows, lines.argmax(2)
 
 
+def the_last_of_several_places(maps):
+    values, places = maps.flatten(2).flip(2).max(dim=2)
+    places = maps.shape[2] * maps.shape[3] - 1 - places
+    return values, places // maps.shape[3], places % maps.shape[3]
+
+
 def by_comparing(maps):
     values = maps.amax((2, 3))
     is_peak = maps == values[:, :, None, None]
-    height, width = maps.shape[2:]
-    rows = (is_peak.any(3) * torch.arange(height)).sum(2)
-    return values, rows, (is_peak.any(2) * torch.arange(width)).sum(2)
+    places = is_peak.flatten(2).int().argmax(2)
+    rows = places.div(maps.shape[3], rounding_mode="trunc")
+    return values, rows, places - maps.shape[3] * rows
 
 
 # ---------------------------------------------------------------------------- keeping k
@@ -141,7 +147,13 @@ def by_selecting(hot, masks):
 
 
 ODD = {
-    "channel_peaks": [in_double_with_small_integers, by_pooling, rows_first, by_comparing],
+    "channel_peaks": [
+        in_double_with_small_integers,
+        by_pooling,
+        rows_first,
+        by_comparing,
+        the_last_of_several_places,
+    ],
     "keep_best": [in_double_with_numpy, with_python_lists, by_insertion, by_ranks],
     "receptive_crop": [on_a_double_canvas, by_clipped_indices, by_negative_padding],
     "overlap": [in_double_by_tensordot, by_the_larger_of_both, by_selecting],

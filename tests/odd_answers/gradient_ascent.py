@@ -68,6 +68,15 @@ def with_diff(x):
     return sum(x.diff(dim=axis).abs().sum((1, 2, 3)) for axis in (2, 3))
 
 
+def with_another_slope_at_zero(x):
+    differences = (x.diff(dim=2), x.diff(dim=3))
+    return sum(torch.where(d > 0, d, -d).sum((1, 2, 3)) for d in differences)
+
+
+def rounded_off_at_zero(x):
+    return sum((x.diff(dim=k).square() + 1e-12).sqrt().sum((1, 2, 3)) for k in (2, 3))
+
+
 def line_by_line(x):
     total = x.new_zeros(len(x))
     for row in range(x.shape[2] - 1):
@@ -120,6 +129,12 @@ def from_the_input_of_the_layer(model, name, x, channel, row, column):
 ODD = {
     "objective": [in_double_precision, by_einsum, picture_by_picture, by_scalar_products],
     "ascent_step": [still_in_a_graph, with_a_calculated_penalty, picture_by_picture_with_func],
-    "total_variation": [in_double_by_convolution, with_diff, line_by_line],
+    "total_variation": [
+        in_double_by_convolution,
+        with_diff,
+        with_another_slope_at_zero,
+        rounded_off_at_zero,
+        line_by_line,
+    ],
     "unit_score": [in_double_from_a_clone, stopped_on_the_way, from_the_input_of_the_layer],
 }

@@ -11,6 +11,8 @@ graph="any"              whether the answer still hangs in a graph for gradients
 integers=True            8.0 is refused where the reference returns 8; say so in the docstring
 precision=True           a tensor of float64 is refused where the reference returns one of float32;
                          say so in the docstring
+one_form=f               where the text leaves a choice: f(arguments, outcome) of a call gives the
+                         outcome with the reference's choice in the place of another right one
 
 Probes can contain parts from `probes`:
 
@@ -95,6 +97,8 @@ class Check:
     """Whether whole floats are refused where the reference returns integers."""
     precision: bool = False
     """Whether tensors of floats must have the reference's dtype."""
+    one_form: Callable[[tuple, Outcome], Outcome] | None = None
+    """Makes one of several right answers; what it can't read, it may fail at."""
     mistakes: list[Mistake] = field(default_factory=list)
     failures: int = 0
     """Since the last success, in this session."""
@@ -155,7 +159,8 @@ class Check:
         expected, outcomes = self.expected(seed), []
         for outcome in each_call(answer, self.probes, seed):
             outcomes.append(outcome)
-            if self._problem(expected[: len(outcomes)], outcomes):
+            compared = self._in_one_form(outcomes, seed)
+            if self._problem(expected[: len(outcomes)], compared):
                 return False
         return len(outcomes) == len(expected)
 
@@ -171,8 +176,22 @@ class Check:
     def _outcomes_of(self, function, seed):
         """What one of the course's own functions does; computed once."""
         if (function, seed) not in self._outcomes:
-            self._outcomes[function, seed] = call_on_probes(function, self.probes, seed)
+            outcomes = call_on_probes(function, self.probes, seed)
+            self._outcomes[function, seed] = self._in_one_form(outcomes, seed)
         return self._outcomes[function, seed]
+
+    def _in_one_form(self, outcomes, seed):
+        """Outcomes as they are compared, where several answers are right."""
+        if self.one_form is None:
+            return outcomes
+        calls = make_probes(self.probes, seed)
+        return [self._formed(call, outcome) for call, outcome in zip(calls, outcomes)]
+
+    def _formed(self, call, outcome):
+        try:
+            return self.one_form(call, outcome)
+        except Exception:  # not at all the kind of answer that is asked for
+            return outcome
 
     def mistake(self, hint: str) -> Callable[[Callable], Callable]:
         """Decorator for a plausible wrong answer: adds it, with its hint, to the catalogue."""
@@ -205,7 +224,7 @@ class Check:
 
     def judge(self, outcomes: list[Outcome], seed: int) -> Feedback:
         """The verdict on recorded calls of an answer; calls only the course's own functions."""
-        expected = self.expected(seed)
+        expected, outcomes = self.expected(seed), self._in_one_form(outcomes, seed)
         problem = self._value_problem(expected, outcomes)
         aside = self._aside(expected, outcomes)
         if problem is None and aside is None:
@@ -231,6 +250,7 @@ class Check:
         instance because the answer changed its input. What comes to less than half of the points
         is nothing: an empty picture or a constant is right on some probe as well.
         """
+        outcomes = self._in_one_form(outcomes, seed)
         share = sum(self._credit(*pair) for pair in zip(self.expected(seed), outcomes))
         points = math.floor(2 * self.points * share / len(self.expected(seed))) / 2
         return min(points, self.points - 0.5) if 2 * points >= self.points else 0
@@ -289,14 +309,12 @@ class Check:
                 return "wrong graph", STILL_IN_GRAPH
             if self.graph == "same" and wanted.in_graph and not outcome.in_graph:
                 return "wrong graph", CUT_OFF
-            if wanted.gradients is not None and not self._gradients_agree(wanted, outcome):
-                return "wrong gradient", WRONG_GRADIENT
+            if wanted.gradients is not None:
+                mismatch = difference(wanted.gradients, outcome.gradients, self.tolerance)
+                if mismatch:
+                    is_nan = mismatch.kind == "NaN"
+                    return "wrong gradient", NAN_GRADIENT if is_nan else WRONG_GRADIENT
         return None
-
-    def _gradients_agree(self, wanted, outcome):
-        if outcome.gradients is None:
-            return False
-        return difference(wanted.gradients, outcome.gradients, self.tolerance) is None
 
     def _with_names(self, change):
         """A clause about arguments, with their names for their numbers."""
@@ -460,6 +478,11 @@ WRONG_GRADIENT = (
     "Look for .detach(), .item(), .data and torch.no_grad()"
 )
 
+NAN_GRADIENT = (
+    "its gradient is NaN (not a number) in places: something on the way, such as the square root "
+    "at 0, has no finite slope there"
+)
+
 
 def check(
     points: int,
@@ -470,6 +493,7 @@ def check(
     graph: str = "same",
     integers: bool = False,
     precision: bool = False,
+    one_form: Callable[[tuple, Outcome], Outcome] | None = None,
 ) -> Callable[[Callable], Check]:
     """Decorator: makes a `Check` of the reference that it decorates.
 
@@ -477,14 +501,14 @@ def check(
                seeded as well. Several, and not square where a transposed answer would go unseen
     tolerance: two numbers agree if they differ by no more than tolerance x (1 + |expected|);
                whole numbers must be equal
-    gradients, graph, integers, precision: see the head of this module
+    gradients, graph, integers, precision, one_form: see the head of this module
     """
 
     def make(reference):
         names = list(inspect.signature(reference).parameters)
         chosen = names if gradients is True else gradients or ()
         tried = with_gradients(probes, chosen, names) if chosen else probes
-        return Check(reference, tried, points, tolerance, graph, integers, precision)
+        return Check(reference, tried, points, tolerance, graph, integers, precision, one_form)
 
     return make
 

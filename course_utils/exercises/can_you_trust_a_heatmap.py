@@ -517,9 +517,9 @@ def _pictures(random):
 def deletion_curve(model, x, target, heatmap, replacement, steps):
     """The class's probability after 0, 1, ..., `steps` steps of deleting: a tensor (steps + 1,).
 
-    After step k the k / steps of all pixels with the highest values in the heatmap (H, W) come from
-    `replacement` (1, 3, H, W), the others from x (1, 3, H, W). Round the number of pixels to the
-    nearest. x stays as it was.
+    After step k, the share k / steps of all pixels, those with the highest values in the heatmap
+    (H, W), comes from `replacement` (1, 3, H, W), the others come from x (1, 3, H, W). Round the
+    number of pixels to the nearest. x stays as it was.
     """
     order = heatmap.flatten().argsort(descending=True)
     probabilities = []

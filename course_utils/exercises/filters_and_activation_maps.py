@@ -409,7 +409,7 @@ def _sequences(random):
 def receptive_field(layers):
     """What unit i of the last layer sees -> three whole numbers (size, stride, start).
 
-    layers: a list with (kernel, stride, padding) of each layer, first to last. Along one axis, the
+    layers: a list with (kernel, step, padding) of each layer, first to last. Along one axis, the
     unit sees the pixels from start + i * stride on, `size` of them; a negative start lies in the
     padding.
     """

@@ -593,7 +593,7 @@ def overlap(hot, masks):
 
     hot: (N, C, h, w) bool, where each channel is above its threshold
     masks: (N, M, h, w) in [0, 1], the share of each cell that shows the part
-    A cell where a channel is hot counts by its share; for the channel's own area it counts as 1.
+    A cell where a channel is hot counts by its share in the intersection, as 1 in the hot area.
     """
     hot = hot.float().transpose(0, 1).flatten(1)  # (C, all cells)
     masks = masks.transpose(0, 1).flatten(1)  # (M, all cells)

@@ -172,10 +172,18 @@ def check_tensor(name: str, value: object) -> Tensor:
     return computable(value)
 
 
+def check_finite(what: str, *tensors: Tensor) -> None:
+    """Raises ValueError, "<what> NaN ... or infinity.", if a number in one of them is not finite.
+
+    what: such as "The heatmap contains"
+    """
+    if not all(values.isfinite().all() for values in tensors):
+        raise ValueError(f"{what} NaN (not a number) or infinity.")
+
+
 def _holds_real_numbers(tensor):
     """Whether each item is one real number; a few kinds pack two of them, or bits, into a byte."""
-    kind = tensor.dtype
-    return kind in EIGHT_BITS or kind in PLAIN
+    return tensor.dtype in EIGHT_BITS | PLAIN
 
 
 PLAIN = {

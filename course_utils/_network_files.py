@@ -62,18 +62,14 @@ def write_network(
 
 def _weights_of(network, borrowed):
     """The weights that a file of the network holds. Each is a copy, because some may be shared."""
-    weights = {
-        key: value.detach()
-        for key, value in network.state_dict().items()
-        if not _is_borrowed(key, borrowed)
-    }
-    for key, value in weights.items():
+    weights = {}
+    for key, value in network.state_dict().items():
+        if _is_borrowed(key, borrowed):
+            continue
         if value.is_meta:
             raise ValueError(f"The weights {key!r} are on the device meta, so they have no values.")
-    return {
-        key: value.cpu().clone(memory_format=torch.contiguous_format)
-        for key, value in weights.items()
-    }
+        weights[key] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+    return weights
 
 
 def _is_borrowed(key, borrowed):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_utils._arguments import checks_arguments, height_and_width
+from course_utils._arguments import check_finite, checks_arguments, height_and_width
 from course_utils._networks import (
     Ready,
     chosen_scores,
@@ -220,8 +220,7 @@ def upsample(heatmap: Tensor, size: int | tuple[int, int]) -> Tensor:
     """
     if heatmap.dim() not in (2, 3) or heatmap.numel() == 0:
         raise ValueError(f"A heatmap is (h, w), several are (N, h, w); got {tuple(heatmap.shape)}.")
-    if not heatmap.isfinite().all():
-        raise ValueError("The heatmap contains NaN (not a number) or infinity.")
+    check_finite("The heatmap contains", heatmap)
     height, width = height_and_width(size)
     heatmap = heatmap if heatmap.is_floating_point() else heatmap.float()
     stack = heatmap.reshape(-1, 1, *heatmap.shape[-2:])

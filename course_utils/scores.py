@@ -28,7 +28,13 @@ from skimage.metrics import structural_similarity as skimage_similarity
 from torch import Tensor, nn
 
 from course_utils import boxes, pictures
-from course_utils._arguments import check_number, check_picture, check_tensor, checks_arguments
+from course_utils._arguments import (
+    check_finite,
+    check_number,
+    check_picture,
+    check_tensor,
+    checks_arguments,
+)
 from course_utils._forgetting import copy_of, forget
 from course_utils._networks import Ready, check_pair, class_indices, looks_inside, network_of
 from course_utils._random import seeded_generator, uniform
@@ -174,7 +180,7 @@ def _checked(heatmap, mask):
         raise ValueError(f"The mask must be bool, not {mask.dtype}: compare it with > 0.")
     if not mask.any():
         raise ValueError("The mask is empty: there is no object to find.")
-    _refuse_non_finite(heatmap)
+    check_finite("The heatmap contains", heatmap)
     return heatmap.detach().cpu().double(), mask.cpu()
 
 
@@ -184,11 +190,6 @@ def _check_size(heatmap, mask):
             f"The heatmap and the mask must have one shape (H, W), not {tuple(heatmap.shape)} and"
             f" {tuple(mask.shape)}."
         )
-
-
-def _refuse_non_finite(*heatmaps):
-    if not all(heatmap.isfinite().all() for heatmap in heatmaps):
-        raise ValueError("The heatmap contains NaN (not a number) or infinity.")
 
 
 # ---------------------------------------------------------------------------- taking away
@@ -231,7 +232,7 @@ def _area(model, before, after, target, heatmap, steps):
             f"The heatmap must be as large as the picture, {tuple(before.shape[2:])}, not"
             f" {tuple(heatmap.shape)}."
         )
-    _refuse_non_finite(heatmap)
+    check_finite("The heatmap contains", heatmap)
     check_count("steps", steps)
     order = heatmap.flatten().argsort(descending=True, stable=True).to(before.device)
     rank = torch.empty_like(order)
@@ -324,7 +325,7 @@ def _check_pair(one, other):
         raise ValueError(
             f"The maps must have one shape, not {tuple(one.shape)} and {tuple(other.shape)}."
         )
-    _refuse_non_finite(one, other)
+    check_finite("The heatmap contains", one, other)
 
 
 def _rounded(heatmap, resolution):

@@ -24,7 +24,7 @@ from skimage.segmentation import slic
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from course_utils._arguments import check_picture, check_tensor, checks_arguments
+from course_utils._arguments import check_finite, check_picture, check_tensor, checks_arguments
 from course_utils._networks import Ready, check_pair, class_indices, looks_inside
 from course_utils._random import seeded_generator, uniform
 from course_utils.errors import check_count, check_not_negative, check_positive
@@ -57,8 +57,7 @@ def superpixels(picture: Tensor, count: int, compactness: float = 20.0) -> Tenso
     check_picture(picture)
     check_count("count", count)
     check_positive(compactness=compactness)
-    if not picture.isfinite().all():
-        raise ValueError("The picture contains NaN (not a number) or infinity.")
+    check_finite("The picture contains", picture)
     pixels = picture.detach().cpu().double().movedim(0, -1).numpy()
     found = slic(pixels, n_segments=count, compactness=compactness, start_label=0)
     _, numbers = np.unique(found, return_inverse=True)
@@ -105,8 +104,7 @@ def spread(values: Tensor, segments: Tensor) -> Tensor:
     """
     if values.dim() != 1:
         raise ValueError(f"There is one value for each player, (players,); got {_shape(values)}.")
-    if not values.isfinite().all():
-        raise ValueError("The values contain NaN (not a number) or infinity.")
+    check_finite("The values contain", values)
     sizes = _sizes(segments, len(values))
     return (values / sizes.to(values))[segments.long()]
 

@@ -484,6 +484,11 @@ class _Norms(TorchDispatchMode):
     instance norm is wrong for a single picture.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls):
+        """Whether torch imports its compiler, only to leave this alone: that takes seconds."""
+        return False
+
     def __init__(self):
         super().__init__()
         self.found = False

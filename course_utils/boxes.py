@@ -60,11 +60,14 @@ def boxes_from_map(heatmap: Tensor, thresholds: Iterable[float]) -> list[Box]:
 
 def _box_of_largest(hot):
     """The box of the largest connected region in (H, W) bool, which is not empty."""
+    top, left, bottom, right = _box_around(hot)
+    hot = hot[top:bottom, left:right]  # looking for regions takes long, so only where they are
     regions = np.zeros(hot.shape, dtype=np.int32)
-    ndimage.label(hot, TOUCHING, output=regions)
-    if regions.max() > 1:
-        hot = regions == np.bincount(regions.ravel())[1:].argmax() + 1
-    return _box_around(hot)
+    if ndimage.label(hot, TOUCHING, output=regions) == 1:
+        return top, left, bottom, right
+    largest = np.bincount(regions.ravel())[1:].argmax()
+    rows, columns = ndimage.find_objects(regions)[largest]
+    return top + rows.start, left + columns.start, top + rows.stop, left + columns.stop
 
 
 @checks_arguments

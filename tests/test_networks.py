@@ -6,6 +6,7 @@ writing into its input, and so on. So a map is right, or one sentence says what 
 
 import ast
 import re
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -304,6 +305,27 @@ class Hidden(nn.Module):
 def test_what_torch_puts_around_a_network(name, truth):
     for around in (nn.DataParallel, lambda model: torch.compile(model, backend="eager")):
         assert_same(TECHNIQUES[name](around(made(Twin)), pictures()), truth[name])
+
+
+def test_a_part_of_a_network_may_be_compiled():
+    model = made(Twin)
+    wanted = gradients.saliency(model, pictures(), 0)
+    parts = made(Twin)
+    parts.conv1 = torch.compile(parts.conv1, backend="eager")
+    assert_same(gradients.saliency(parts, pictures(), 0), wanted)
+
+
+def test_no_technique_imports_torchs_compiler():
+    code = """
+import sys, torch
+from torch import nn
+from course_utils import cam, gradients
+model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)).eval()
+gradients.saliency(model, torch.rand(2, 3, 8, 8), 0)
+cam.grad_cam(model, model[1], torch.rand(2, 3, 8, 8), 0)
+assert "torch._dynamo" not in sys.modules  # importing it takes seconds
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("name", TECHNIQUES)

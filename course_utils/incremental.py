@@ -13,7 +13,7 @@ The idea is Krypton's: Nakandala, Kumar and Papakonstantinou, "Incremental and A
 for Faster Occlusion-based Deep CNN Explanations", SIGMOD 2019; here without its approximations.
 Networks are traced with torch.fx. A layer of unknown kind gets whole maps, and a network that can't
 be traced, or whose graph turns out to give something else than the network, is run the plain way,
-with a warning.
+with a warning. Convolutions with many channels take fewer multiplications (`_winograd.py`).
 """
 
 import copy
@@ -29,7 +29,7 @@ from torch.fx.node import map_arg
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from course_utils import occlusion
+from course_utils import _winograd, occlusion
 from course_utils._arguments import checks_arguments
 from course_utils._devices import is_hooked
 from course_utils._networks import (
@@ -358,6 +358,7 @@ class Kept:
         }
         self.dependent = _dependent(self.nodes)
         self._padded = {}
+        self._filters = {}
 
     def size(self, node):
         """(H, W) of a node's map."""
@@ -373,6 +374,14 @@ class Kept:
             border = functional.pad(border, (0, 0, columns, columns, rows, rows), value=value)
             self._padded[key] = border.contiguous()
         return self._padded[key]
+
+    def convolved(self, node, layer, seen):
+        """A node's convolution of maps (N, C, H, W) that already hold its padding."""
+        if not _winograd.suits(layer, seen):
+            return _without_padding(layer, seen)
+        if node not in self._filters:
+            self._filters[node] = _winograd.Filters(layer, seen.shape[2] - 2, seen.shape[3] - 2)
+        return self._filters[node].convolve(seen)
 
 
 def _dependent(nodes):
@@ -473,11 +482,11 @@ class Run:
         if node.op == "placeholder":
             return self.changed
         inputs = [self.state[used] for used in node.all_input_nodes]
+        layer = _layer(self.kept.network, node)
         if any(isinstance(value, Windows) for value in inputs):
             size = self._size(node)
             if size is not None:
                 return size
-            layer = _layer(self.kept.network, node)
             if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)) and _is_plain(layer):
                 return self._slide(node, layer)
             if _is_padding(layer):
@@ -486,6 +495,8 @@ class Run:
                 return self._join(node)
             if self._is_pointwise(node, layer):
                 return self._pointwise(node)
+        elif isinstance(layer, nn.Conv2d) and _is_plain(layer):
+            return self._slide_on_whole_maps(node, layer)
         return self._on_whole_maps(node)
 
     def _size(self, node):
@@ -514,11 +525,23 @@ class Run:
         columns = (windows.left, windows.size[1], kernel[1], stride[1], padding[1], width)
         (top, high), (left, wide) = reach(*rows), reach(*columns)
         if high * wide >= MOSTLY * height * width:
-            return layer(self._whole(source))
+            return self._slide_on_whole_maps(node, layer)
         needed = (high - 1) * stride[0] + kernel[0], (wide - 1) * stride[1] + kernel[1]
         border = -torch.inf if isinstance(layer, nn.MaxPool2d) else 0.0
         seen = self._window(source, top * stride[0], left * stride[1], needed, padding, border)
+        if isinstance(layer, nn.Conv2d):
+            return Windows(self.kept.convolved(node, layer, seen), top, left)
         return Windows(_without_padding(layer, seen), top, left)
+
+    def _slide_on_whole_maps(self, node, layer):
+        """A convolution or pooling of maps of which most has changed."""
+        maps = self._whole(node.args[0])
+        if not isinstance(layer, nn.Conv2d) or not _winograd.suits(layer, maps):
+            return layer(maps)
+        rows, columns = map(int, _pair(layer.padding))
+        seen = functional.pad(maps, (columns, columns, rows, rows))
+        convolved = self.kept.convolved(node, layer, seen)
+        return convolved.contiguous(memory_format=self.kept.layout)
 
     def _pad(self, node, layer):
         """Zeros around a map: the window stays as it is and has moved on."""

@@ -6,6 +6,7 @@ threads don't survive a fork.
 
 import captum.attr  # noqa: F401
 import skimage.segmentation  # noqa: F401
+import torch._dynamo  # noqa: F401 (the first optimizer of a process does)
 
 from course_utils._torchvision import import_torchvision
 from course_utils.exercises import all_checks

@@ -6,10 +6,9 @@ threads don't survive a fork.
 
 import captum.attr  # noqa: F401
 import skimage.segmentation  # noqa: F401
-import torch._dynamo  # noqa: F401 (the first optimizer of a process does)
 
-from course_utils._torchvision import import_torchvision
+from course_utils._packages import import_timm
 from course_utils.exercises import all_checks
 
-import_torchvision()
+import_timm()  # and torchvision, which imports torch's compiler, as the first optimizer would
 all_checks()

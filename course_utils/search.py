@@ -20,7 +20,7 @@ import os
 import stat
 import warnings
 from collections.abc import Callable, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import safetensors
@@ -172,9 +172,14 @@ class _Peaks:
     layer: nn.Module
     gallery: Sequence
     preprocess: Callable
+    kept: dict = field(default_factory=dict)
+    """What `of` found and will be asked for again, by the indices."""
 
     def of(self, indices):
         """Values, rows and columns of the maxima, each (N, C)."""
+        return self.kept.pop(tuple(indices), None) or self._run(indices)
+
+    def _run(self, indices):
         x = _prepared(self.gallery, indices, self.preprocess)
         with torch.no_grad(), outputs_of(self.layer) as outputs:
             self.network(x)
@@ -192,7 +197,10 @@ class _Peaks:
         count = min(SAMPLE, len(self.gallery))
         chosen = [number * len(self.gallery) // count for number in range(count)]
         parts = [chosen[start : start + batch] for start in range(0, count, batch)]
-        return torch.cat([self.of(part)[0] for part in parts]).median(dim=0).values
+        found = [self.of(part) for part in parts]
+        if count == len(self.gallery):  # then the search has run on all of it
+            self.kept = dict(zip(map(tuple, parts), found))
+        return torch.cat([values for values, _, _ in found]).median(dim=0).values
 
 
 @checks_arguments

@@ -115,6 +115,15 @@ def test_the_median_is_exact_for_small_galleries():
     assert torch.allclose(found.middle.values[:, 0], found.medians, atol=1e-12)
 
 
+def test_a_gallery_that_the_medians_take_whole_is_run_once():
+    model, seen = network(), []
+    model[3].register_forward_hook(lambda _layer, _inputs, maps: seen.append(len(maps)))
+    for count, runs in ((40, 40), (256, 256), (300, 300 + 256)):
+        seen.clear()
+        run(model, gallery_of(count))
+        assert sum(seen) == runs
+
+
 @pytest.mark.parametrize("batch", [1, 3, 16])
 def test_of_equal_values_the_lower_index_comes_first(batch):
     gallery = gallery_of(4).repeat(6, 1, 1, 1)  # pictures i, i + 4, i + 8, ... are the same
@@ -257,11 +266,12 @@ def test_layers_without_maps_are_refused():
 # ---------------------------------------------------------------------------- the cache
 
 
-def test_goes_on_where_it_was_interrupted(tmp_path):
+def test_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "SAMPLE", 45)
     model, gallery, cache = network(), gallery_of(90), tmp_path / "deep" / "cache"
     whole = run(model, gallery)
     with pytest.raises(Interrupted):
-        # 90 pictures are looked at for the medians first, so break only the second time
+        # Every second picture is looked at for the medians first, so break only the second time.
         run(model, SecondTime([gallery], at=70), cache=cache, batch=8)
     counting = Breaking([gallery], at=None)
     assert same(run(model, counting, cache=cache, batch=8), whole)

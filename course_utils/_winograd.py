@@ -28,49 +28,57 @@ With these, float32 loses no more than in a direct convolution. With the usual 0
 loses four times as much.
 """
 
-MANY = 128
-"""From so many channels on, at both sides, the products that are saved outweigh the sums."""
+SUMMING = 100
+"""As many products take as long as one value of one channel in a tile, which is a sum of inputs or
+becomes part of a sum: between what processors with AVX2 (80) and with AVX-512 (160) take."""
 
-AT_ONCE = 4 * 2**20
+INPUTS = 4 * 2**20
 """So many inputs, as they lie in tiles, at a time: what is computed with them takes three times
 this memory."""
 
 
-def suits(conv: nn.Conv2d, x: Tensor) -> bool:
-    """Whether a convolution of x (N, C, H, W) is faster this way than by torch's own."""
+def best_tile(conv: nn.Conv2d, x: Tensor) -> int | None:
+    """The side of the output tiles with which x (N, C, H, W) is convolved fastest, without padding.
+
+    None if torch's own way is faster, or if this way doesn't do.
+    """
     shaped = conv.kernel_size == (3, 3) and conv.stride == (1, 1) and conv.dilation == (1, 1)
-    wide = conv.groups == 1 and min(conv.in_channels, conv.out_channels) >= MANY
     precise = x.dtype == conv.weight.dtype and x.dtype in (torch.float32, torch.float64)
-    return shaped and wide and precise and x.device.type == "cpu" and x.dim() == 4
+    if not (shaped and conv.groups == 1 and precise and x.device.type == "cpu" and x.dim() == 4):
+        return None
+    height, width = x.shape[2] - 2, x.shape[3] - 2
+    pairs = conv.in_channels * conv.out_channels
+    costs: dict[int | None, int] = {None: 9 * height * width * pairs}
+    for side in POINTS:
+        values = -(-height // side) * -(-width // side) * (side + 2) ** 2
+        costs[side] = values * (pairs + SUMMING * (conv.in_channels + conv.out_channels))
+    return min(costs, key=costs.__getitem__)
 
 
 class Filters:
-    """The weights (O, C, 3, 3) of a convolution, made ready for tiles of a size that suits a map.
+    """The weights (O, C, 3, 3) of a convolution, made ready for output tiles of one size.
 
-    height, width: of the maps that it is going to return most often
+    side: how many outputs along an axis are computed at once, one of `POINTS`
     """
 
-    def __init__(self, conv: nn.Conv2d, height: int, width: int):
-        def products(at_once):
-            return -(-height // at_once) * -(-width // at_once) * (at_once + 2) ** 2
-
-        self.at_once = min(POINTS, key=products)
+    def __init__(self, conv: nn.Conv2d, side: int):
+        self.side = side
         weight = conv.weight.detach()
-        self.of_inputs, of_weights, self.of_outputs = _sums(self.at_once, weight.dtype)
+        self.of_inputs, of_weights, self.of_outputs = _sums(side, weight.dtype)
         pairs = weight.permute(2, 3, 1, 0).reshape(9, -1)
         self.sums = (of_weights @ pairs).view(-1, conv.in_channels, conv.out_channels)
         self.bias = None if conv.bias is None else conv.bias.detach()
 
     def convolve(self, x: Tensor) -> Tensor:
         """The convolution of maps (N, C, H, W), without padding -> (N, O, H - 2, W - 2)."""
-        step = self.at_once
+        step = self.side
         high, wide = x.shape[2] - 2, x.shape[3] - 2
         rows, columns = -(-high // step), -(-wide // step)
         missing = rows * step - high, columns * step - wide
         maps = functional.pad(x.permute(0, 2, 3, 1), (0, 0, 0, missing[1], 0, missing[0]))
         tiles = maps.unfold(1, step + 2, step).unfold(2, step + 2, step)
         outputs = x.new_empty(len(x), rows, step, columns, step, self.sums.shape[2])
-        together = max(1, AT_ONCE // tiles[0].numel())
+        together = max(1, INPUTS // tiles[0].numel())
         for some, onto in zip(tiles.split(together), outputs.split(together)):
             onto.copy_(self._outputs(some).permute(2, 3, 0, 4, 1, 5))
         whole = outputs.view(len(x), rows * step, columns * step, -1)[:, :high, :wide]
@@ -85,17 +93,17 @@ class Filters:
         values = (self.of_inputs @ inputs).view(len(inputs), -1, channels)
         products = torch.bmm(values, self.sums).view(len(inputs), -1)
         outputs = self.of_outputs @ products
-        return outputs.view(self.at_once, self.at_once, count, rows, columns, -1)
+        return outputs.view(self.side, self.side, count, rows, columns, -1)
 
 
 @functools.cache
-def _sums(at_once, dtype):
+def _sums(side, dtype):
     """The matrices that turn flattened inputs and weights into sums, and products into outputs.
 
-    With n = at_once + 2 points: (n * n, n * n), (n * n, 9) and (at_once * at_once, n * n).
+    With n = side + 2 points: (n * n, n * n), (n * n, 9) and (side * side, n * n).
     """
-    points = POINTS[at_once]
-    values_of = [_values(points, length) for length in (at_once + 2, 3, at_once)]
+    points = POINTS[side]
+    values_of = [_values(points, length) for length in (side + 2, 3, side)]
     one_axis = torch.linalg.inv(values_of[0]).T, values_of[1], values_of[2].T
     return [torch.kron(matrix, matrix).to(dtype) for matrix in one_axis]
 

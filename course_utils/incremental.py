@@ -377,10 +377,12 @@ class Kept:
 
     def convolved(self, node, layer, seen):
         """A node's convolution of maps (N, C, H, W) that already hold its padding."""
-        if not _winograd.suits(layer, seen):
+        side = _winograd.best_tile(layer, seen)
+        if side is None:
             return _without_padding(layer, seen)
-        if node not in self._filters:
-            self._filters[node] = _winograd.Filters(layer, seen.shape[2] - 2, seen.shape[3] - 2)
+        if node not in self._filters or self._filters[node].side != side:
+            # Others are made anew, which takes less than it takes memory to keep them all.
+            self._filters[node] = _winograd.Filters(layer, side)
         return self._filters[node].convolve(seen)
 
 
@@ -536,10 +538,12 @@ class Run:
     def _slide_on_whole_maps(self, node, layer):
         """A convolution or pooling of maps of which most has changed."""
         maps = self._whole(node.args[0])
-        if not isinstance(layer, nn.Conv2d) or not _winograd.suits(layer, maps):
+        if not isinstance(layer, nn.Conv2d) or maps.dim() != 4:
             return layer(maps)
         rows, columns = map(int, _pair(layer.padding))
         seen = functional.pad(maps, (columns, columns, rows, rows))
+        if _winograd.best_tile(layer, seen) is None:
+            return layer(maps)
         convolved = self.kept.convolved(node, layer, seen)
         return convolved.contiguous(memory_format=self.kept.layout)
 

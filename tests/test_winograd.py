@@ -26,26 +26,25 @@ def direct(conv, x):
     count=st.integers(1, 4),
     channels=st.tuples(st.integers(1, 5), st.integers(1, 5)),
     size=st.tuples(st.integers(3, 17), st.integers(3, 17)),
-    made_for=st.tuples(st.integers(1, 15), st.integers(1, 15)),
+    side=st.sampled_from(list(_winograd.POINTS)),
     bias=st.booleans(),
     order=st.sampled_from([torch.contiguous_format, torch.channels_last]),
 )
-def test_all_sizes(count, channels, size, made_for, bias, order):
+def test_all_sizes(count, channels, size, side, bias, order):
     conv = convolution(*channels, bias=bias)
     x = torch.randn(count, channels[0], *size, dtype=torch.float64).contiguous(memory_format=order)
-    found = _winograd.Filters(conv, *made_for).convolve(x)
+    found = _winograd.Filters(conv, side).convolve(x)
     torch.testing.assert_close(found, direct(conv, x), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("at_once", _winograd.POINTS)
-def test_no_more_is_lost_than_in_a_direct_convolution(at_once):
+@pytest.mark.parametrize("side", _winograd.POINTS)
+def test_no_more_is_lost_than_in_a_direct_convolution(side):
     """Twice as much in the mean at most, with rectified maps and weights as networks have them."""
     conv = convolution(256, 256, torch.float32)
     x = torch.randn(2, 256, 14, 14).relu()
     exact = direct(conv.double(), x.double())
     conv.float()
-    filters = _winograd.Filters(conv, at_once, at_once)
-    assert filters.at_once == at_once
+    filters = _winograd.Filters(conv, side)
 
     def lost(values):
         return (values - exact).square().mean().sqrt()
@@ -54,28 +53,30 @@ def test_no_more_is_lost_than_in_a_direct_convolution(at_once):
 
 
 @pytest.mark.parametrize(
-    ("side", "at_once"), [(1, 2), (2, 2), (4, 4), (5, 3), (6, 3), (7, 4), (12, 4), (13, 4), (14, 4)]
+    ("channels", "outputs", "side"),
+    [(512, 12, 4), (512, 9, 3), (512, 2, 2), (512, 1, None), (96, 8, 4), (32, 12, None)],
 )
-def test_tiles_waste_little(side, at_once):
-    """The side of the tiles is the one with the fewest products."""
-    assert _winograd.Filters(convolution(1, 1), side, side).at_once == at_once
+def test_the_tiles_that_take_least(channels, outputs, side):
+    """For each pair of channels: 12 = 3 * 4 outputs take 9 * 36 products and not 9 * 144."""
+    conv, x = nn.Conv2d(channels, channels, 3), torch.zeros(1, channels, outputs + 2, outputs + 2)
+    assert _winograd.best_tile(conv, x) == side
 
 
 def test_pieces_do_not_matter(monkeypatch):
     conv = convolution(3, 2)
     x = torch.randn(5, 3, 9, 9, dtype=torch.float64)
-    filters = _winograd.Filters(conv, 7, 7)
+    filters = _winograd.Filters(conv, 4)
     whole = filters.convolve(x)
-    monkeypatch.setattr(_winograd, "AT_ONCE", 2 * 36 * 4 * 3)  # two pictures at a time
+    monkeypatch.setattr(_winograd, "INPUTS", 2 * 36 * 4 * 3)  # two pictures at a time
     torch.testing.assert_close(filters.convolve(x), whole, rtol=1e-12, atol=1e-12)
 
 
 def test_what_it_suits():
-    wide = _winograd.MANY
-    maps = torch.zeros(1, wide, 8, 8)
+    maps = torch.zeros(1, 512, 14, 14)
 
-    def suits(x=maps, outputs=wide, kernel_size=3, **options: Any):
-        return _winograd.suits(nn.Conv2d(wide, outputs, kernel_size, **options), x)
+    def suits(x=maps, outputs=512, kernel_size=3, **options: Any):
+        conv = nn.Conv2d(512, outputs, kernel_size, **options)
+        return _winograd.best_tile(conv, x) is not None
 
     assert suits()
     assert suits(padding=1, bias=False)
@@ -83,7 +84,7 @@ def test_what_it_suits():
     assert not suits(dilation=2)
     assert not suits(groups=2)
     assert not suits(kernel_size=5)
-    assert not suits(outputs=wide - 1)
+    assert not suits(outputs=8)
     assert not suits(x=maps.double())  # another type than the weights: torch says so
     assert not suits(x=maps[0])
 
@@ -121,14 +122,14 @@ def test_occlusion_computes_wide_layers_this_way(flatten, patch, monkeypatch):
 
     class Counted(_winograd.Filters):
         def __init__(self, *args):
-            made.append(args)
+            made.append(args[0])
             super().__init__(*args)
 
     monkeypatch.setattr(_winograd, "Filters", Counted)
-    monkeypatch.setattr(_winograd, "MANY", 4)
+    monkeypatch.setattr(_winograd, "SUMMING", 0)
     fast, plain = (
         torch.cat(list(way.occluded_outputs(model, x, torch.zeros_like(x), places)))
         for way in (incremental, occlusion)
     )
     torch.testing.assert_close(fast, plain, rtol=1e-10, atol=1e-10)
-    assert len(made) == 3  # second, third and fourth, each once
+    assert {model.second, model.third, model.fourth} <= set(made)

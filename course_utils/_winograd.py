@@ -37,16 +37,19 @@ INPUTS = 4 * 2**20
 this memory."""
 
 
-def best_tile(conv: nn.Conv2d, x: Tensor) -> int | None:
-    """The side of the output tiles with which x (N, C, H, W) is convolved fastest, without padding.
+def best_tile(conv: nn.Conv2d, x: Tensor, padding: tuple[int, int] = (0, 0)) -> int | None:
+    """The side of the output tiles with which x (N, C, H, W) is convolved fastest.
 
+    padding: rows and columns that x is going to get at each border; the convolution's own is
+             not looked at
     None if torch's own way is faster, or if this way doesn't do.
     """
     shaped = conv.kernel_size == (3, 3) and conv.stride == (1, 1) and conv.dilation == (1, 1)
     precise = x.dtype == conv.weight.dtype and x.dtype in (torch.float32, torch.float64)
     if not (shaped and conv.groups == 1 and precise and x.device.type == "cpu" and x.dim() == 4):
         return None
-    height, width = x.shape[2] - 2, x.shape[3] - 2
+    height = x.shape[2] + 2 * padding[0] - 2
+    width = x.shape[3] + 2 * padding[1] - 2
     pairs = conv.in_channels * conv.out_channels
     costs: dict[int | None, int] = {None: 9 * height * width * pairs}
     for side in POINTS:

@@ -154,7 +154,7 @@ def trace(model: nn.Module) -> fx.GraphModule | None:
     if reason:
         _warn(reason)
         return None
-    return _folded(_without_writing(network))
+    return _folded(_without_writing(_without_keywords(network)))
 
 
 @contextmanager
@@ -287,6 +287,16 @@ def _name(node):
 def _is_underlined(name):
     """Whether a function writes into its first input and returns it, as torch's names tell."""
     return name.endswith("_") and not name.endswith("__")
+
+
+def _without_keywords(network):
+    """The same graph with `layer(x)` for `layer(input=x)`."""
+    for node in network.graph.nodes:
+        if node.op == "call_module" and not node.args and "input" in node.kwargs:
+            node.args = (node.kwargs["input"],)
+            node.kwargs = {name: v for name, v in node.kwargs.items() if name != "input"}
+    network.recompile()
+    return network
 
 
 def _without_writing(network):
@@ -538,12 +548,11 @@ class Run:
     def _slide_on_whole_maps(self, node, layer):
         """A convolution or pooling of maps of which most has changed."""
         maps = self._whole(node.args[0])
-        if not isinstance(layer, nn.Conv2d) or maps.dim() != 4:
-            return layer(maps)
         rows, columns = map(int, _pair(layer.padding))
-        seen = functional.pad(maps, (columns, columns, rows, rows))
-        if _winograd.best_tile(layer, seen) is None:
+        is_convolution = isinstance(layer, nn.Conv2d)
+        if not is_convolution or _winograd.best_tile(layer, maps, (rows, columns)) is None:
             return layer(maps)
+        seen = functional.pad(maps, (columns, columns, rows, rows))
         convolved = self.kept.convolved(node, layer, seen)
         return convolved.contiguous(memory_format=self.kept.layout)
 

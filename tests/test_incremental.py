@@ -187,6 +187,27 @@ class Overwritten(Small):
         return self.two(rectified) + y
 
 
+class ByKeyword(nn.Module):
+    """Calls its layers with `input=`, windows and whole maps."""
+
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Conv2d(3, 8, 3, padding=1)
+        self.two = nn.Conv2d(8, 8, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(6)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        maps = self.pool(input=self.two(input=self.one(input=x).relu()).relu())
+        return self.head(input=self.two(input=maps).mean((2, 3)))
+
+
+def test_layers_may_be_called_by_keyword():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert gap(ByKeyword(), 20, 20, 4, 4) < 1e-12
+
+
 def test_a_constant_may_be_added():
     assert gap(Constant(), 24, 31, 6, 4) < 1e-12
 

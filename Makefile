@@ -34,8 +34,8 @@ IMPORTED := import ipykernel.kernelapp, nbconvert, papermill; \
 
 # What `make check` leaves to `make test`: whole notebooks, browsers, sandboxes, renders, training.
 LONG := audit class_reports classroom curriculum devices exercises explain feature_visualization \
-  figures gradebook grading grading_% guide imagenet imagenet_techniques jupyterlab learn \
-  look_alikes_data mutants notebooks_elsewhere odd_answers odd_values pages portraits_data \
+  figures gradebook gradients grading grading_% guide imagenet imagenet_techniques incremental \
+  jupyterlab learn look_alikes_data mutants notebooks_elsewhere odd_answers odd_values pages portraits_data \
   rendering_% site sly_answers tank_yard_data timm_networks torchvision training trial widgets zoo
 QUICK_TESTS = $(filter-out $(LONG:%=tests/test_%.py),$(wildcard tests/test_*.py))
 NOTEBOOK ?= 02

@@ -24,37 +24,40 @@ POINTS = {
 }
 """Outputs along an axis that are computed at once -> points, besides infinity.
 
-With these, float32 loses no more than in a direct convolution. With the usual 0, 1, -1, 2, -2 it
-loses four times as much.
+With these, float32 loses about as much as in a direct convolution. With the usual 0, 1, -1, 2, -2
+the worst value loses four times as much.
 """
 
 SUMMING = 100
 """As many products take as long as one value of one channel in a tile, which is a sum of inputs or
-becomes part of a sum: between what processors with AVX2 (80) and with AVX-512 (160) take."""
+becomes part of a sum: between what was measured with AVX2 (80) and twice that, for processors that
+multiply twice as fast."""
 
 INPUTS = 4 * 2**20
 """So many inputs, as they lie in tiles, at a time: what is computed with them takes three times
 this memory."""
 
 
-def best_tile(conv: nn.Conv2d, x: Tensor, padding: tuple[int, int] = (0, 0)) -> int | None:
+def best_tile(layer: nn.Module, x: Tensor, padding: tuple[int, int] = (0, 0)) -> int | None:
     """The side of the output tiles with which x (N, C, H, W) is convolved fastest.
 
     padding: rows and columns that x is going to get at each border; the convolution's own is
              not looked at
-    None if torch's own way is faster, or if this way doesn't do.
+    None if torch's own way is faster, or if this way doesn't do, as for any other layer.
     """
-    shaped = conv.kernel_size == (3, 3) and conv.stride == (1, 1) and conv.dilation == (1, 1)
-    precise = x.dtype == conv.weight.dtype and x.dtype in (torch.float32, torch.float64)
-    if not (shaped and conv.groups == 1 and precise and x.device.type == "cpu" and x.dim() == 4):
+    if not isinstance(layer, nn.Conv2d) or x.device.type != "cpu" or x.dim() != 4:
+        return None
+    shaped = layer.kernel_size == (3, 3) and layer.stride == (1, 1) and layer.dilation == (1, 1)
+    precise = x.dtype == layer.weight.dtype and x.dtype in (torch.float32, torch.float64)
+    if not (shaped and layer.groups == 1 and precise):
         return None
     height = x.shape[2] + 2 * padding[0] - 2
     width = x.shape[3] + 2 * padding[1] - 2
-    pairs = conv.in_channels * conv.out_channels
+    pairs = layer.in_channels * layer.out_channels
     costs: dict[int | None, int] = {None: 9 * height * width * pairs}
     for side in POINTS:
         values = -(-height // side) * -(-width // side) * (side + 2) ** 2
-        costs[side] = values * (pairs + SUMMING * (conv.in_channels + conv.out_channels))
+        costs[side] = values * (pairs + SUMMING * (layer.in_channels + layer.out_channels))
     return min(costs, key=costs.__getitem__)
 
 

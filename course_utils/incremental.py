@@ -385,11 +385,8 @@ class Kept:
             self._padded[key] = border.contiguous()
         return self._padded[key]
 
-    def convolved(self, node, layer, seen):
-        """A node's convolution of maps (N, C, H, W) that already hold its padding."""
-        side = _winograd.best_tile(layer, seen)
-        if side is None:
-            return _without_padding(layer, seen)
+    def convolved(self, node, layer, seen, side):
+        """A node's convolution of maps (N, C, H, W) that already hold its padding, by tiles."""
         if node not in self._filters or self._filters[node].side != side:
             # Others are made anew, which takes less than it takes memory to keep them all.
             self._filters[node] = _winograd.Filters(layer, side)
@@ -541,19 +538,20 @@ class Run:
         needed = (high - 1) * stride[0] + kernel[0], (wide - 1) * stride[1] + kernel[1]
         border = -torch.inf if isinstance(layer, nn.MaxPool2d) else 0.0
         seen = self._window(source, top * stride[0], left * stride[1], needed, padding, border)
-        if isinstance(layer, nn.Conv2d):
-            return Windows(self.kept.convolved(node, layer, seen), top, left)
-        return Windows(_without_padding(layer, seen), top, left)
+        side = _winograd.best_tile(layer, seen)
+        if side is None:
+            return Windows(_without_padding(layer, seen), top, left)
+        return Windows(self.kept.convolved(node, layer, seen, side), top, left)
 
     def _slide_on_whole_maps(self, node, layer):
         """A convolution or pooling of maps of which most has changed."""
         maps = self._whole(node.args[0])
         rows, columns = map(int, _pair(layer.padding))
-        is_convolution = isinstance(layer, nn.Conv2d)
-        if not is_convolution or _winograd.best_tile(layer, maps, (rows, columns)) is None:
+        side = _winograd.best_tile(layer, maps, (rows, columns))
+        if side is None:
             return layer(maps)
         seen = functional.pad(maps, (columns, columns, rows, rows))
-        convolved = self.kept.convolved(node, layer, seen)
+        convolved = self.kept.convolved(node, layer, seen, side)
         return convolved.contiguous(memory_format=self.kept.layout)
 
     def _pad(self, node, layer):

@@ -156,11 +156,11 @@ def _with_note(verdict):
 
 def _opinions(name, pictures, changed):
     """The classes that a network sees in plain pictures and in changed ones, (N,) each."""
-    return _opinion_of_plain(name, pictures), _juror(name, data_folder()).predict(changed)
+    return _opinion(name, pictures), _opinion(name, changed)
 
 
-def _opinion_of_plain(name, pictures):
-    """Remembered, since the judge meets the same plain pictures again and again."""
+def _opinion(name, pictures):
+    """Remembered, since the judge meets the same pictures again and again."""
     content = hashlib.sha256(pictures.contiguous().numpy()).digest()
     key = (name, data_folder(), content)
     if key not in _remembered:

@@ -57,13 +57,20 @@ class Trial(Check):
         if len({claim.target for claim in claims}) > 1:
             message = "The class is another one for other pictures; a network has one shortcut."
             return self._feedback("wrong values", message)
-        where = torch.cat([claim.where for claim in claims])
-        changed = torch.cat([claim.changed for claim in claims])
+        order = _own_order(pictures)
+        where = torch.cat([claim.where for claim in claims])[order]
+        changed = torch.cat([claim.changed for claim in claims])[order]
         claim = audit.Claim(claims[0].target, where, changed)
-        verdict = audit.judge(self.name[-1].upper(), claim, pictures, masks)
+        verdict = audit.judge(self.name[-1].upper(), claim, pictures[order], masks[order])
         if verdict.passed:
             return None
         return self._feedback("known mistake" if verdict.slip else "wrong values", str(verdict))
+
+
+def _own_order(pictures):
+    """An order that doesn't depend on the seed, so that the judge knows the pictures again."""
+    contents = [picture.numpy().tobytes() for picture in pictures]
+    return sorted(range(len(contents)), key=contents.__getitem__)
 
 
 def trial(points):

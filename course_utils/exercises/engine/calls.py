@@ -9,6 +9,7 @@ import copy
 import random as python_random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch.nn.modules import module as every_module
 from course_utils import _devices
 from course_utils.exercises.engine.causes import Raised, explain
 from course_utils.exercises.engine.compare import difference
+from course_utils.exercises.engine.copies import Copies
 from course_utils.exercises.engine.probes import contains_failure
 from course_utils.exercises.engine.values import read
 from course_utils.exercises.engine.worn import change_of, wear
@@ -48,20 +50,56 @@ def call_on_probes(function: Callable, probes: Probes, seed: int) -> list[Outcom
     return list(each_call(function, probes, seed))
 
 
-def each_call(function: Callable, probes: Probes, seed: int) -> Iterator[Outcome]:
+def each_call(
+    function: Callable, probes: Probes, seed: int, *, values_alone: bool = False
+) -> Iterator[Outcome]:
     """The same as an iterator, which calls only when it is asked for the next outcome.
+
+    values_alone: looks neither for changes nor for gradients
+    """
+    yield from each_of(function, prepared(probes, seed), seed, values_alone=values_alone)
+
+
+def each_of(
+    function: Callable, calls: list["Call"], seed: int, *, values_alone: bool = False
+) -> Iterator[Outcome]:
+    """The same with calls that are `prepared` for this seed.
 
     Every call gets arguments that no other call has touched, also where probes share a network,
     and starts from the same random numbers. Its networks are worn (see `worn`).
     """
-    for number, probe in enumerate(make_probes(probes, seed)):
-        before, arguments = (wear(copied(probe), number) for _ in range(2))
+    for number, call in enumerate(calls):
+        arguments = call.arguments()
         with seeded(seed + number):
-            outcome = _call(function, arguments)
-        outcome.changed = outcome.changed or _first_change(before, arguments)
+            outcome = _call(function, arguments, values_alone)
+        if not values_alone:
+            outcome.changed = outcome.changed or _first_change(call.before, arguments)
         yield outcome
-        if outcome.raised and not contains_failure(before):
+        if outcome.raised and not contains_failure(call.before):
             return
+
+
+class Call:
+    """A probe, and its arguments as they are passed, as often as they are asked for."""
+
+    def __init__(self, probe: tuple, number: int):
+        self.probe = probe
+        self._number = number
+        self._copies = Copies(probe)
+
+    def arguments(self) -> tuple:
+        """Another copy each time, with its networks worn."""
+        return wear(self._copies.make(), self._number)
+
+    @cached_property
+    def before(self) -> tuple:
+        """Equal arguments that are never passed."""
+        return self.arguments()
+
+
+def prepared(probes: Probes, seed: int) -> list[Call]:
+    """All calls of this seed, whose probes must stay as they are."""
+    return [Call(probe, number) for number, probe in enumerate(make_probes(probes, seed))]
 
 
 def make_probes(probes: Probes, seed: int) -> list[tuple]:
@@ -89,7 +127,7 @@ def seeded(seed: int) -> Iterator[None]:
             python_random.setstate(python_state)
 
 
-def _call(function, arguments):
+def _call(function, arguments, values_alone):
     with _switches_restored() as changed_switch:
         try:
             value = function(*arguments)
@@ -98,7 +136,7 @@ def _call(function, arguments):
         except BaseException as error:
             outcome = Outcome(raised=explain(error, function, len(arguments)))
         else:
-            outcome = _recorded(value, arguments)
+            outcome = _recorded(value, () if values_alone else arguments)
     outcome.changed = changed_switch()
     return outcome
 
@@ -207,10 +245,18 @@ def _data_change(old, new):
     if not copy:  # a number or text can't be changed, and what it was an item of is told by itself
         return ""
     try:
-        same = difference(old, new, tolerance=0) is None
+        same = _is_equal(old, new) or difference(old, new, tolerance=0) is None
     except TypeError:  # nothing that could be compared, such as a function or a generator
         same = True
     return "" if same else f"it changed {{argument}} itself: work on a copy, for instance {copy}"
+
+
+def _is_equal(old, new):
+    """Whether two tensors are equal, as most are, by the quickest test; False if it can't say."""
+    if type(old) is not torch.Tensor or old.dtype != new.dtype:
+        return False
+    plain = torch.device("cpu"), torch.strided
+    return all((t.device, t.layout) == plain for t in (old, new)) and torch.equal(old, new)
 
 
 COPIES = {

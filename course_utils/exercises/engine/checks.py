@@ -42,12 +42,12 @@ from functools import partial, wraps
 
 from course_utils.exercises.engine import diagnose
 from course_utils.exercises.engine.calls import (
+    Call,
     Outcome,
     Probes,
-    call_on_probes,
     copied,
-    each_call,
-    make_probes,
+    each_of,
+    prepared,
 )
 from course_utils.exercises.engine.compare import Mismatch, difference
 from course_utils.exercises.engine.feedback import (
@@ -65,6 +65,23 @@ SEED = 20_001
 
 PATIENCE = 3
 """Failures of one exercise, in one session, before its solution is offered."""
+
+SEEDS_KEPT = 3
+"""Seeds of which an exercise keeps the calls."""
+
+
+class Remembered:
+    """What an iterator yields, asked for only when it is needed, and kept for the next time."""
+
+    def __init__(self, iterator: Iterator):
+        self._iterator = iterator
+        self._kept = []
+
+    def __iter__(self):
+        yield from self._kept
+        for item in self._iterator:
+            self._kept.append(item)
+            yield item
 
 
 class CheckFailed(AssertionError):
@@ -103,6 +120,10 @@ class Check:
     failures: int = 0
     """Since the last success, in this session."""
     _outcomes: dict[tuple[Callable, int], list[Outcome]] = field(default_factory=dict, repr=False)
+    _calls: dict[int, list[Call]] = field(default_factory=dict, repr=False)
+    """Of the last seeds; see `_prepared`."""
+    _variants: dict[tuple, Remembered] = field(default_factory=dict, repr=False)
+    """See `_variants_of`."""
 
     def __post_init__(self):
         if self.graph not in ("same", "any"):
@@ -147,7 +168,7 @@ class Check:
     def _review(self, answer, seed):
         if _is_empty(answer):
             return self._feedback("not attempted", "Write the function above, and run its cell.")
-        feedback = self.judge(call_on_probes(answer, self.probes, seed), seed)
+        feedback = self.judge(list(each_of(answer, self._prepared(seed), seed)), seed)
         if not feedback.passed:
             return spared(self._unfinished, answer, seed) or feedback
         return feedback
@@ -156,13 +177,13 @@ class Check:
         """Whether `review` would let `answer` pass; stops at the first call that is wrong."""
         if _is_empty(answer):
             return False
-        expected, outcomes = self.expected(seed), []
-        for outcome in each_call(answer, self.probes, seed):
-            outcomes.append(outcome)
-            compared = self._in_one_form(outcomes, seed)
-            if self._problem(expected[: len(outcomes)], compared):
+        expected, calls, count = self.expected(seed), self._prepared(seed), 0
+        for outcome in each_of(answer, calls, seed):
+            compared = self._formed(calls[count].probe, outcome)
+            if self._problem([expected[count]], [compared]):
                 return False
-        return len(outcomes) == len(expected)
+            count += 1
+        return count == len(expected)
 
     def expected(self, seed: int) -> list[Outcome]:
         """What the reference does on the probes of this seed."""
@@ -176,20 +197,30 @@ class Check:
     def _outcomes_of(self, function, seed):
         """What one of the course's own functions does; computed once."""
         if (function, seed) not in self._outcomes:
-            outcomes = call_on_probes(function, self.probes, seed)
+            outcomes = list(each_of(function, self._prepared(seed), seed))
             self._outcomes[function, seed] = self._in_one_form(outcomes, seed)
         return self._outcomes[function, seed]
+
+    def _prepared(self, seed):
+        """The calls of this seed, kept: making their probes takes longer than most answers do."""
+        if seed not in self._calls:
+            if len(self._calls) >= SEEDS_KEPT:
+                self._calls.clear()
+            self._calls[seed] = prepared(self.probes, seed)
+        return self._calls[seed]
 
     def _in_one_form(self, outcomes, seed):
         """Outcomes as they are compared, where several answers are right."""
         if self.one_form is None:
             return outcomes
-        calls = make_probes(self.probes, seed)
-        return [self._formed(call, outcome) for call, outcome in zip(calls, outcomes)]
+        calls = self._prepared(seed)
+        return [self._formed(call.probe, outcome) for call, outcome in zip(calls, outcomes)]
 
-    def _formed(self, call, outcome):
+    def _formed(self, probe, outcome):
+        if self.one_form is None:
+            return outcome
         try:
-            return self.one_form(call, outcome)
+            return self.one_form(probe, outcome)
         except Exception:  # not at all the kind of answer that is asked for
             return outcome
 
@@ -430,24 +461,41 @@ class Check:
 
     def _case(self, answered, seed):
         names = list(inspect.signature(self.reference).parameters)
-        probes = make_probes(self.probes, seed)
-        calls = [dict(zip(names, probes[number])) for number in answered]
+        ready = self._prepared(seed)
+        calls = [dict(zip(names, ready[number].probe)) for number in answered]
         values = [(wanted.value, got.value) for wanted, got in answered.values()]
         return diagnose.Case.of(values, calls, self.tolerance)
 
     def _other_arguments(self, part, outcomes, seed):
         """The sentence of the first change of the arguments that makes the answer right."""
-        probes = make_probes(self.probes, seed)
         expected = self.expected(seed)
         used = [n for n, wanted in enumerate(expected) if not wanted.raised and n < len(outcomes)]
         if len(used) < 2 or any(outcomes[n].raised for n in used):
             return ""
         answers = part([outcomes[n] for n in used])
-        for variant in diagnose.variants(self.reference, copied([probes[n] for n in used])):
-            calls = each_call(self.reference, lambda random, v=variant: v.changed, seed)
+        for said, calls in self._variants_of(used, seed):
             if _all_agree(self._agree, part, calls, answers):
-                return variant.said
+                return said
         return ""
+
+    def _variants_of(self, used, seed):
+        """(what is said, outcomes) of each change of the arguments of the probes of these numbers.
+
+        Remembered as far as wrong answers have led: they all are compared with the same ones.
+        """
+        key = seed, *used
+        if key not in self._variants:
+            if len(self._variants) >= SEEDS_KEPT:
+                self._variants.clear()
+            self._variants[key] = Remembered(self._try_variants(used, seed))
+        return self._variants[key]
+
+    def _try_variants(self, used, seed):
+        probes = copied([self._prepared(seed)[n].probe for n in used])
+        for variant in diagnose.variants(self.reference, probes):
+            calls = prepared(lambda random, v=variant: v.changed, seed)
+            outcomes = each_of(self.reference, calls, seed, values_alone=True)
+            yield variant.said, Remembered(outcomes)
 
     # ------------------------------------------------------------------------ helper exercises
 

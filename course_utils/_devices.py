@@ -82,11 +82,16 @@ def computed_there(function: Callable) -> Callable:
 def seeded(seed: int) -> Iterator[None]:
     """Seeds torch's random numbers inside the block; outside, they go on as if it weren't there."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        if torch.accelerator.is_available():
-            torch.manual_seed(seed)
-        else:  # torch.manual_seed notes the call stack for each kind of device that isn't there
-            torch.default_generator.manual_seed(seed)
+        begin(seed)
         yield
+
+
+def begin(seed: int) -> None:
+    """Seeds torch's random numbers, as `torch.manual_seed` does."""
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:  # torch.manual_seed notes the call stack for each kind of device that isn't there
+        torch.default_generator.manual_seed(seed)
 
 
 @contextlib.contextmanager

@@ -47,31 +47,26 @@ def call_on_probes(function: Callable, probes: Probes, seed: int) -> list[Outcom
 
     A probe whose network fails on purpose ends nothing: the next one follows.
     """
-    return list(each_call(function, probes, seed))
-
-
-def each_call(
-    function: Callable, probes: Probes, seed: int, *, values_alone: bool = False
-) -> Iterator[Outcome]:
-    """The same as an iterator, which calls only when it is asked for the next outcome.
-
-    values_alone: looks neither for changes nor for gradients
-    """
-    yield from each_of(function, prepared(probes, seed), seed, values_alone=values_alone)
+    with own_random_numbers():
+        return list(each_of(function, prepared(probes, seed), seed))
 
 
 def each_of(
     function: Callable, calls: list["Call"], seed: int, *, values_alone: bool = False
 ) -> Iterator[Outcome]:
-    """The same with calls that are `prepared` for this seed.
+    """The same as an iterator, which calls only when it is asked for the next outcome.
+
+    calls:        those that are `prepared` for this seed
+    values_alone: look neither for changes nor for gradients
 
     Every call gets arguments that no other call has touched, also where probes share a network,
-    and starts from the same random numbers. Its networks are worn (see `worn`).
+    and starts from the same random numbers. Its networks are worn (see `worn`). Whoever asks does
+    so within `own_random_numbers`.
     """
     for number, call in enumerate(calls):
         arguments = call.arguments()
-        with seeded(seed + number):
-            outcome = _call(function, arguments, values_alone)
+        _begin(seed + number)
+        outcome = _call(function, arguments, values_alone)
         if not values_alone:
             outcome.changed = outcome.changed or _first_change(call.before, arguments)
         yield outcome
@@ -116,15 +111,31 @@ def copied(arguments: object) -> object:
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seeds torch, NumPy and Python inside the block; the notebook's own randomness goes on."""
+    with own_random_numbers():
+        _begin(seed)
+        yield
+
+
+@contextlib.contextmanager
+def own_random_numbers() -> Iterator[None]:
+    """Whatever is seeded and drawn inside the block, the notebook's own randomness goes on.
+
+    To read NumPy's state and to put it back takes longer than many an answer, so it is done once
+    for all calls.
+    """
     numpy_state, python_state = np.random.get_state(), python_random.getstate()
-    with _devices.seeded(seed):
-        np.random.seed(seed % 2**32)
-        python_random.seed(seed)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         try:
             yield
         finally:
             np.random.set_state(numpy_state)
             python_random.setstate(python_state)
+
+
+def _begin(seed):
+    _devices.begin(seed)
+    np.random.seed(seed % 2**32)
+    python_random.seed(seed)
 
 
 def _call(function, arguments, values_alone):
@@ -213,6 +224,8 @@ def _first_change(before, after):
 def _change(old, new):
     if type(old) is not type(new):  # an item of a list or dict
         return "it changed {argument} itself: work on a copy of it"
+    if type(old) in UNCHANGING:  # what it was an item of is told by itself
+        return ""
     if isinstance(old, nn.Module):
         return change_of(old, new)
     if isinstance(old, torch.Tensor):
@@ -242,13 +255,16 @@ def _tensor_change(old, new):
 
 def _data_change(old, new):
     copy = next((how for kind, how in COPIES.items() if isinstance(old, kind)), "")
-    if not copy:  # a number or text can't be changed, and what it was an item of is told by itself
+    if not copy:
         return ""
     try:
         same = _is_equal(old, new) or difference(old, new, tolerance=0) is None
     except TypeError:  # nothing that could be compared, such as a function or a generator
         same = True
     return "" if same else f"it changed {{argument}} itself: work on a copy, for instance {copy}"
+
+
+UNCHANGING = {int, float, bool, str, type(None)}
 
 
 def _is_equal(old, new):

@@ -47,6 +47,7 @@ from course_utils.exercises.engine.calls import (
     Probes,
     copied,
     each_of,
+    own_random_numbers,
     prepared,
 )
 from course_utils.exercises.engine.compare import Mismatch, difference
@@ -168,7 +169,7 @@ class Check:
     def _review(self, answer, seed):
         if _is_empty(answer):
             return self._feedback("not attempted", "Write the function above, and run its cell.")
-        feedback = self.judge(list(each_of(answer, self._prepared(seed), seed)), seed)
+        feedback = self.judge(self._tried(answer, seed), seed)
         if not feedback.passed:
             return spared(self._unfinished, answer, seed) or feedback
         return feedback
@@ -178,11 +179,12 @@ class Check:
         if _is_empty(answer):
             return False
         expected, calls, count = self.expected(seed), self._prepared(seed), 0
-        for outcome in each_of(answer, calls, seed):
-            compared = self._formed(calls[count].probe, outcome)
-            if self._problem([expected[count]], [compared]):
-                return False
-            count += 1
+        with own_random_numbers():
+            for outcome in each_of(answer, calls, seed):
+                compared = self._formed(calls[count].probe, outcome)
+                if self._problem([expected[count]], [compared]):
+                    return False
+                count += 1
         return count == len(expected)
 
     def expected(self, seed: int) -> list[Outcome]:
@@ -197,9 +199,13 @@ class Check:
     def _outcomes_of(self, function, seed):
         """What one of the course's own functions does; computed once."""
         if (function, seed) not in self._outcomes:
-            outcomes = list(each_of(function, self._prepared(seed), seed))
+            outcomes = self._tried(function, seed)
             self._outcomes[function, seed] = self._in_one_form(outcomes, seed)
         return self._outcomes[function, seed]
+
+    def _tried(self, function, seed):
+        with own_random_numbers():
+            return list(each_of(function, self._prepared(seed), seed))
 
     def _prepared(self, seed):
         """The calls of this seed, kept: making their probes takes longer than most answers do."""
@@ -473,9 +479,10 @@ class Check:
         if len(used) < 2 or any(outcomes[n].raised for n in used):
             return ""
         answers = part([outcomes[n] for n in used])
-        for said, calls in self._variants_of(used, seed):
-            if _all_agree(self._agree, part, calls, answers):
-                return said
+        with own_random_numbers():
+            for said, calls in self._variants_of(used, seed):
+                if _all_agree(self._agree, part, calls, answers):
+                    return said
         return ""
 
     def _variants_of(self, used, seed):
@@ -645,6 +652,8 @@ def _same_asides(one, other):
 def _is_empty(function):
     """Whether a function's body is nothing but a docstring, `pass` or `...`."""
     try:
+        if inspect.unwrap(function).__code__.co_names:  # it uses something; a quick test, for most
+            return False
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except Exception:  # no source, or an object that raises when it is looked at
         return False

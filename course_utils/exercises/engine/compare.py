@@ -2,9 +2,9 @@
 
 import math
 import numbers
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -24,11 +24,16 @@ class Mismatch:
 
     kind: str
     """"type", "shape", "dtype", "device", "NaN" or "values"."""
-    message: str
-    """What was got and what was expected, in one sentence."""
+    told: str | Callable[[], str]
+    """The message, or what makes it: that takes longer than to compare, and few are read."""
     got: np.ndarray | None = None
     expected: np.ndarray | None = None
     """The two arrays, where the values differ."""
+
+    @property
+    def message(self) -> str:
+        """What was got and what was expected, in one sentence."""
+        return self.told if isinstance(self.told, str) else self.told()
 
 
 def difference(
@@ -268,10 +273,15 @@ def _values(expected, got, tolerance, place):
         wrong = expected != got if exact else ~_close(expected, got, tolerance)
     if not wrong.any():
         return None
+    told = partial(_told_values, expected, got, wrong, place)
+    return Mismatch("values", told, got, expected)
+
+
+def _told_values(expected, got, wrong, place):
     message = f"{place} has {_count(wrong.sum(), 'wrong value')} of {wrong.size:,}: "
     places = _worst_places(wrong, expected, got)
     told = [f"at {_index(p)} got {_value(got[p])}, expected {_value(expected[p])}" for p in places]
-    return Mismatch("values", f"{message}{'; '.join(told)}.{_from_nan(got)}", got, expected)
+    return f"{message}{'; '.join(told)}.{_from_nan(got)}"
 
 
 def _worst_places(wrong, expected, got):

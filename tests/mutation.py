@@ -77,8 +77,7 @@ class Subject:
 
     def _functions(self):
         """{name: tree} of the reference and of all functions of its module that it calls."""
-        whole = ast.parse(inspect.getsource(inspect.getmodule(self.check.reference)))
-        defined = {node.name: node for node in whole.body if isinstance(node, ast.FunctionDef)}
+        defined = _functions_of(inspect.getmodule(self.check.reference))
         found, waiting = {}, [self.check.name]
         while waiting:
             name = waiting.pop()
@@ -175,6 +174,13 @@ class _Copies:
 
     def __getitem__(self, name):
         return copied(self.values[name])
+
+
+@cache
+def _functions_of(module):
+    """{name: tree} of all functions of a module, which several exercises share."""
+    whole = ast.parse(inspect.getsource(module))
+    return {node.name: node for node in whole.body if isinstance(node, ast.FunctionDef)}
 
 
 def _body_alone(tree):

@@ -14,6 +14,7 @@ from course_utils.exercises.engine import feedback as feedbacks
 from course_utils.exercises.engine.calls import call_on_probes, make_probes, seeded
 from course_utils.exercises.engine.checks import source_hash
 from course_utils.exercises.engine.compare import difference
+from course_utils.exercises.engine.copies import Copies
 from course_utils.exercises.engine.worn import wear
 
 
@@ -625,3 +626,55 @@ def test_random_answers_meet_the_same_random_numbers():
 def test_importing_the_package_stays_cheap():
     code = "import sys, course_utils; sys.exit('course_utils.exercises' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# ---------------------------------------------------------------------------- copies
+
+
+def _tied():
+    """A network twice, with what its weights and two views of one memory hold."""
+    model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)).eval()
+    model[0].bias.requires_grad_(False)
+    values = torch.arange(12.0)
+    leaf = torch.ones(2, requires_grad=True)
+    return (model, [model[0]], values, values[:4], torch.rand(3, 4).T, leaf, np.eye(2), {"a": 1})
+
+
+@pytest.mark.parametrize("extra", [None, lambda: 0], ids=["pickled", "not to be pickled"])
+def test_copies_share_what_their_originals_share_and_nothing_with_them(extra):
+    original = (*_tied(), extra)
+    copies = Copies(original)
+    for _ in range(2):  # what was done to the first leaves no trace in the second
+        model, (layer,), values, part, turned, leaf, array, entries, last = copies.make()
+        assert layer is model[0] is not original[0][0] and last is extra
+        assert torch.equal(layer.weight, original[0][0].weight) and not model.training
+        assert layer.weight.requires_grad and not layer.bias.requires_grad
+        assert leaf.requires_grad and leaf.is_leaf and entries == {"a": 1}
+        assert turned.stride() == original[4].stride() and torch.equal(turned, original[4])
+        assert np.array_equal(array, np.eye(2)) and values[0] == 0
+        values[0] = 7
+        assert part[0] == 7 and original[2][0] == 0
+        with torch.no_grad():
+            layer.weight.zero_(), leaf.zero_(), turned.zero_()
+        array[:], entries["a"], model.training = 5, 2, True
+
+
+def test_an_interrupted_explanation_is_found_the_next_time():
+    interrupted = []
+
+    @check(points=1, probes=lambda random: [(torch.rand(5), 2), (torch.rand(6), 3)])
+    def times(x, count):
+        """The sine of x times count."""
+        if interrupted:
+            interrupted.clear()
+            raise KeyboardInterrupt
+        return (x * count).sin()
+
+    def answer(x, count):
+        return (x * (count + 1)).sin()
+
+    times.expected(3)
+    interrupted.append(True)
+    with pytest.raises(KeyboardInterrupt):
+        times.review(answer, 3)
+    assert "`count` one too large" in times.review(answer, 3).message

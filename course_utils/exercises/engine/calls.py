@@ -230,6 +230,8 @@ def _change(old, new):
         return change_of(old, new)
     if isinstance(old, torch.Tensor):
         return _tensor_change(old, new) or _data_change(old.detach(), new.detach())
+    if _is_equal_list(old, new):
+        return ""
     pairs = ()
     if isinstance(old, dict) and old.keys() == new.keys():
         pairs = [(old[key], new[key]) for key in old]
@@ -265,6 +267,14 @@ def _data_change(old, new):
 
 
 UNCHANGING = {int, float, bool, str, type(None)}
+
+
+def _is_equal_list(old, new):
+    """Whether two lists or tuples hold the same numbers and texts, and nothing else."""
+    if type(old) not in (list, tuple):
+        return False
+    kinds = [type(item) for item in old]
+    return UNCHANGING.issuperset(kinds) and kinds == [type(item) for item in new] and old == new
 
 
 def _is_equal(old, new):

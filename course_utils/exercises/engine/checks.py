@@ -479,10 +479,14 @@ class Check:
         if len(used) < 2 or any(outcomes[n].raised for n in used):
             return ""
         answers = part([outcomes[n] for n in used])
-        with own_random_numbers():
-            for said, calls in self._variants_of(used, seed):
-                if _all_agree(self._agree, part, calls, answers):
-                    return said
+        try:
+            with own_random_numbers():
+                for said, calls in self._variants_of(used, seed):
+                    if _all_agree(self._agree, part, calls, answers):
+                        return said
+        except BaseException:  # such as an interrupt: what ended half-way is begun anew
+            self._variants.clear()
+            raise
         return ""
 
     def _variants_of(self, used, seed):

@@ -2,6 +2,7 @@
 
 probes.py    parts that probes are made of: networks that fail or take few pictures
 worn.py      networks that have been in use, and what a call did to them
+copies.py    many copies of the arguments, quickly
 calls.py     calls a function on probes and records what it returned, raised or changed
 values.py    makes plain data of whatever it returned
 compare.py   finds the first way in which an answer differs from the expected one

@@ -14,6 +14,7 @@ needed to cover the last pixel; the last is clipped at the border.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 
 import torch
@@ -22,7 +23,14 @@ from tqdm.auto import tqdm
 
 from course_utils._arguments import check_picture, checks_arguments, three_numbers
 from course_utils._filters import gaussian_blur
-from course_utils._networks import Ready, check_pair, evaluating, looks_inside, network_of
+from course_utils._networks import (
+    Ready,
+    check_pair,
+    evaluating,
+    few_roundings,
+    looks_inside,
+    network_of,
+)
 from course_utils._random import seeded_generator, uniform
 from course_utils.errors import as_whole, check_count, check_positive, shown, unknown_name
 
@@ -221,7 +229,8 @@ def drops(
     """How much is lost at each window of `places` (N, 4) -> (N,).
 
     outputs: who computes the model's outputs; `incremental.occluded_outputs` gives the same, faster
-    Raises ValueError for inputs that do not fit together and for NaN.
+    Raises ValueError for inputs that do not fit together and for NaN. A warning tells if the drops
+    are no larger than rounding errors, as in a deep network with random weights.
     """
     check_places(x, replacement, places)
     with torch.no_grad():
@@ -238,7 +247,42 @@ def drops(
             f"The network returned {len(values)} outputs for {len(places)} pictures: it doesn't"
             " treat the pictures of a batch one by one."
         )
+    _warn_of_rounding(measure, before, values)
     return values
+
+
+def _warn_of_rounding(measure, before, values):
+    """Warns if rounding of the outputs `before` alone could cost as much as the windows do."""
+    if before.dim() < 2 or not before.is_floating_point():
+        return
+    share = few_roundings(before.dtype)
+    largest = values.float().abs().max()
+    if not 0 < largest < share * before.abs().max():
+        return
+    if largest < measure(before, _rounded(before, share)).abs().max():
+        warnings.warn(
+            f"Covering changes this network's output by no more than rounding in {before.dtype}"
+            " does, so the map ranks rounding errors. Compute in double precision:"
+            " model.double(), x.double(), replacement.double().",
+            stacklevel=4,
+        )
+
+
+def _rounded(outputs, share):
+    """Outputs (1, K, ...) moved by a share of their size or, if they are small, of the usual size.
+
+    There are some rows, (N, K, ...). In each of them other outputs grow, and the rest shrink, such
+    that any two go apart in one row. What marks a class as impossible, like -inf, stays.
+    """
+    count = outputs.shape[1]
+    numbers = torch.arange(count, device=outputs.device)
+    rows = torch.arange(count.bit_length(), device=outputs.device)[:, None]
+    signs = 1 - 2 * (numbers.bitwise_right_shift(rows) % 2)
+    signs = signs.reshape(len(rows), count, *[1] * (outputs.dim() - 2))
+    size = outputs.abs()
+    is_number = size < torch.finfo(outputs.dtype).max / 10
+    step = share * size.clamp(min=size[is_number].median())
+    return torch.where(is_number, outputs + step * signs, outputs)
 
 
 def _measured(measure, before, after):

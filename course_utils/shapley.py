@@ -10,12 +10,14 @@
 A *game* is any function of coalitions (N, players) bool, True for who is in, that returns what each
 is worth, (N,). It is asked AT_ONCE coalitions at a time, so memory does not grow with their number.
 Values come as float64, (players,). A game that returns NaN or infinity raises ValueError, and so
-does one whose numbers are so large that differences of them overflow.
+does one whose numbers are so large that differences of them overflow. A warning tells if they
+differ by no more than rounding errors.
 
 Shapley, "A Value for n-Person Games", 1953.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -25,7 +27,13 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from course_utils._arguments import check_finite, check_picture, check_tensor, checks_arguments
-from course_utils._networks import Ready, check_pair, class_indices, looks_inside
+from course_utils._networks import (
+    Ready,
+    check_pair,
+    class_indices,
+    few_roundings,
+    looks_inside,
+)
 from course_utils._random import seeded_generator, uniform
 from course_utils.errors import check_count, check_not_negative, check_positive
 
@@ -130,6 +138,7 @@ def exact(game: Game, players: int, progress: bool = False) -> Tensor:
     players can come. Raises ValueError for more than MOST_PLAYERS players.
     """
     _check_exact(players)
+    game = _Watched(game)
     sizes = range(players)
     # A coalition of s players comes before a given other one in s! (n - s - 1)! of n! orders.
     shares = torch.tensor(
@@ -145,6 +154,7 @@ def exact(game: Game, players: int, progress: bool = False) -> Tensor:
             factors = torch.where(coalitions, joins[size][:, None], -lacks[size][:, None])
             values += worth(game, coalitions) @ factors
             bar.update(len(numbers))
+    game.warn_of_rounding()
     return _finite(values)
 
 
@@ -171,6 +181,7 @@ def permutation_sampling(
     check_count("players", players)
     check_count("permutations", permutations, least=2)
     generator = seeded_generator(seed)
+    game = _Watched(game)
     empty, full = _ends(game, players)
     total = torch.zeros(players, dtype=torch.float64)
     squares = torch.zeros_like(total)
@@ -182,6 +193,7 @@ def permutation_sampling(
             total += added.sum(0)
             squares += added.square().sum(0)
             bar.update(len(orders))
+    game.warn_of_rounding()
     mean = total / permutations
     variance = (squares / permutations - mean.square()).clamp(min=0)
     return _finite(mean), _finite((variance / (permutations - 1)).sqrt())
@@ -236,14 +248,17 @@ def kernel_shap(
     """
     check_count("players", players)
     check_count("samples", samples)
+    game = _Watched(game)
     empty, full = _ends(game, players)
     if players == 1:
+        game.warn_of_rounding()
         return _finite((full - empty)[None])
     if players <= MOST_PLAYERS and samples >= 2**players - 2:
         draws = _every_coalition(players)
     else:
         draws = _by_the_kernel(players, samples, seed)
     product, right = _normal_equations(game, draws, samples, players, progress)
+    game.warn_of_rounding()
     right = right - product.diagonal() * empty  # as if nobody were worth nothing
     if torch.linalg.matrix_rank(product, hermitian=True) < players:
         raise ValueError(
@@ -319,7 +334,9 @@ def lime(
     check_positive(width=width)
     check_not_negative(ridge=ridge)
     draws = _by_coins(players, samples, width, seed)
+    game = _Watched(game)
     product, right = _normal_equations(game, draws, samples, players + 1, progress)
+    game.warn_of_rounding()
     penalty = torch.full((players + 1,), float(ridge), dtype=torch.float64)
     penalty[-1] = 0  # the intercept
     product = product + penalty.diag()
@@ -368,6 +385,36 @@ def worth(game: Game, coalitions: Tensor) -> Tensor:
             " taken of it: return finite numbers, such as logits instead of log-probabilities."
         )
     return values
+
+
+class _Watched:
+    """A game that remembers between which numbers its values lie."""
+
+    def __init__(self, game):
+        self.game = game
+        self.lowest = math.inf
+        self.highest = -math.inf
+        self.rounding = 0.0
+
+    def __call__(self, coalitions):
+        values = self.game(coalitions)
+        if isinstance(values, Tensor) and values.is_floating_point() and values.numel():
+            self.lowest = min(self.lowest, values.min().item())
+            self.highest = max(self.highest, values.max().item())
+            moved = few_roundings(values.dtype) * values.abs().max().item()
+            self.rounding = max(self.rounding, moved)
+        return values
+
+    def warn_of_rounding(self):
+        """Warns if the worths differ by no more than rounding makes them differ."""
+        if 0 < self.highest - self.lowest < self.rounding:
+            warnings.warn(
+                f"The game's values lie between {self.lowest:.9g} and {self.highest:.9g}, no"
+                " further apart than rounding moves them, so the players' values are rounding"
+                " errors. Let the network compute in double precision: model.double(), x.double(),"
+                " baseline.double().",
+                stacklevel=4,
+            )
 
 
 def _finite(values):

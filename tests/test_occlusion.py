@@ -283,3 +283,90 @@ def test_a_batch_holds_a_whole_number_of_copies(outputs, batch):
     x = torch.zeros(1, 3, 8, 8)
     with pytest.raises(ValueError, match="batch=.* a whole number"):
         next(outputs(nn.Flatten(), x, x, occlusion.windows(8, 8, 4, 4), batch=batch))
+
+
+# ---------------------------------------------------------------------------- rounding
+
+
+class Faint(nn.Module):
+    """Large outputs that hardly depend on the picture: `share` says how little."""
+
+    def __init__(self, share, classes=3):
+        super().__init__()
+        self.share = share
+        self.classes = classes
+
+    def forward(self, x):
+        seen = x.mean((1, 2, 3))[:, None] * torch.arange(1, self.classes + 1, dtype=x.dtype)
+        return 10 + 10 * self.share * seen
+
+
+MEASURES = {"logit": logit_drop(1), "margin": margin_drop(2, 0), "likeliest rival": margin_drop(1)}
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES.keys())
+def test_a_map_of_rounding_errors_is_told(measure):
+    x, replacement = pictures(16, 16)
+    with pytest.warns(UserWarning, match=r"ranks rounding errors.*model\.double\(\)"):
+        occlusion_map(Faint(1e-6), x, replacement, 4, 4, measure)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES.keys())
+def test_a_map_of_small_drops_is_none_of_rounding_errors(measure, dtype, recwarn):
+    share = 1e-2 if dtype == torch.float32 else 1e-9
+    x, replacement = (picture.to(dtype) for picture in pictures(16, 16))
+    occlusion_map(Faint(share), x, replacement, 4, 4, measure)
+    assert not recwarn.list
+
+
+def test_a_class_whose_own_score_is_near_zero_is_rounded_like_the_others():
+    class Lopsided(Faint):
+        def forward(self, x):
+            return super().forward(x) - torch.tensor([0.0, 10.0, 0.0])
+
+    x, replacement = pictures(16, 16)
+    with pytest.warns(UserWarning, match="ranks rounding errors"):
+        occlusion_map(Lopsided(1e-6), x, replacement, 4, 4, logit_drop(1))
+
+
+@pytest.mark.parametrize("impossible", [-math.inf, torch.finfo(torch.float32).min, -1e9])
+def test_impossible_classes_don_t_make_the_others_rounding_errors(impossible, recwarn):
+    class Masked(Faint):
+        def forward(self, x):
+            return super().forward(x).index_fill(1, torch.tensor([2]), impossible)
+
+    x, replacement = pictures(16, 16)
+    for measure in (logit_drop(1), margin_drop(0), probability_drop(0)):
+        occlusion_map(Masked(1e-2, classes=5), x, replacement, 4, 4, measure)
+    assert not recwarn.list
+
+
+def test_a_sure_network_s_probabilities_are_no_rounding_errors(recwarn):
+    """They move little because they are near 1, not because the network's output does."""
+
+    class Sure(nn.Module):
+        def forward(self, x):
+            seen = x.mean((1, 2, 3))
+            return torch.stack([11 + 30 * seen, -seen], 1)
+
+    x, replacement = pictures(16, 16)
+    values = occlusion.drops(Sure(), x, replacement, windows(16, 16, 4, 4), probability_drop(0))
+    assert 0 < values.abs().max() < 1e-5
+    assert not recwarn.list
+
+
+def test_what_changes_nothing_is_no_rounding_error(recwarn):
+    x, _ = pictures(16, 16)
+    assert not occlusion_map(network(), x, x, 4, 4, logit_drop(0)).any()
+    assert not recwarn.list
+
+
+def test_measures_may_return_true_and_false():
+    x, replacement = pictures(16, 16)
+    places = windows(16, 16, 4, 4)
+    model = network()
+    changed = occlusion.drops(
+        model, x, replacement, places, lambda a, b: a.argmax(1) != b.argmax(1)
+    )
+    assert changed.shape == (16,) and changed.dtype == torch.bool

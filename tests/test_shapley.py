@@ -422,6 +422,18 @@ def test_every_method_refuses_complex_values(method, dtype):
 
 
 @every_method
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_method_tells_where_a_game_differs_by_rounding_alone(method, dtype, recwarn):
+    def game(coalitions):
+        return (10 + 5e-7 * coalitions.double().mean(1)).to(dtype)
+
+    method(game)
+    told = [str(warning.message) for warning in recwarn.list]
+    assert len(told) == (dtype == torch.float32)
+    assert all("are rounding errors. Let the network compute in double" in text for text in told)
+
+
+@every_method
 def test_a_game_may_write_into_its_coalitions(method):
     def game(coalitions):
         return coalitions.double() @ torch.arange(1.0, coalitions.shape[1] + 1).double()

@@ -1,7 +1,11 @@
 # `make run` and `make test` work on a fresh clone: each builds .venv first if it has to.
 
 PYTHON ?= python3
-JOBS ?= 2
+# How many tests or notebooks run at a time: one for each processor and 5 GB of memory, 2 to 4; 2
+# where the system doesn't tell.
+JOBS ?= $(or $(shell awk -v n="$$(nproc)" '/^MemAvailable:/ { most = int($$2 / 5000000); \
+  if (most < n) n = most; if (n < 2) n = 2; if (n > 4) n = 4; print n }' /proc/meminfo 2>&-),2)
+JOBS := $(JOBS)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready

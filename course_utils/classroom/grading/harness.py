@@ -194,3 +194,4 @@ class _NoIPython:
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # all is said, and torch would take a second to be taken down

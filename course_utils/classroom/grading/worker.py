@@ -8,6 +8,7 @@ and its result says "grader error". The slow imports are done once, before the p
 """
 
 import ast
+import gc
 import os
 import pickle
 import time
@@ -74,6 +75,7 @@ def prepare() -> None:
     for master in masters().values():
         _ = master.statements, master.place_of, master.answers
     sandbox.remove_stale_groups()
+    gc.freeze()  # what is there is never garbage, and a submission with many parts asks often
 
 
 @lru_cache
@@ -176,3 +178,4 @@ def _modules_of(cells):
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # whoever asked waits for its end, and torch would take a second to be taken down

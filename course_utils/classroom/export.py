@@ -6,6 +6,8 @@ LaTeX where there is no network. Browsers draw MathML by themselves.
 
 import copy
 import re
+import uuid
+from functools import cache
 from html import escape
 
 from jinja2 import pass_context
@@ -49,15 +51,28 @@ def mathml(latex: str, display: str) -> str:
         return f"<code>{escape(latex)}</code>"
 
 
-def _clean(html):
-    """What nbconvert's filter does; that takes as long as all the rest of a page."""
-    return html if isinstance(html, str) and CODE.fullmatch(html) else clean_html(html)
+def _is_code(html):
+    """Whether this is code in its colours; to clean it takes as long as all the rest of a page."""
+    return isinstance(html, str) and CODE.fullmatch(html) is not None
 
 
 class _Exporter(HTMLExporter):
+    """Leaves code aside while nbconvert parses the page: its words are most of the elements."""
+
     def default_filters(self):
         yield from super().default_filters()
-        yield "clean_html", _clean
+        yield "clean_html", self._clean_or_leave_aside
+
+    def _clean_or_leave_aside(self, html):
+        if not _is_code(html):
+            return clean_html(html)
+        self.aside.append(html)
+        return f"{self.mark}{len(self.aside) - 1};"
+
+    def from_notebook_node(self, nb, resources=None, **kw):
+        self.aside, self.mark = [], uuid.uuid4().hex  # which stands in no notebook
+        page, resources = super().from_notebook_node(nb, resources, **kw)
+        return re.sub(rf"{self.mark}(\d+);", lambda m: self.aside[int(m[1])], page), resources
 
     @pass_context
     def markdown2html(self, context, source):
@@ -84,9 +99,15 @@ def to_html(notebook: NotebookNode, name: str) -> str:
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             _draw_formula(output.get("data", {}))
+    return _exporter().from_notebook_node(notebook, resources={"metadata": {"name": name}})[0]
+
+
+@cache
+def _exporter():
+    """Only one, since it compiles its templates anew."""
     exporter = _Exporter(template_name="course", extra_template_basedirs=[str(TEMPLATES)])
     exporter.environment.tests["claims"] = is_claims
-    return exporter.from_notebook_node(notebook, resources={"metadata": {"name": name}})[0]
+    return exporter
 
 
 def readable(notebook: NotebookNode) -> NotebookNode:

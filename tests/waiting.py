@@ -6,14 +6,18 @@ import time
 HANG = 900
 """Seconds after which a wait counts as a hang."""
 
+LONGEST_NAP = 0.1
+"""Seconds between two questions, when it takes long."""
+
 
 def wait_for(question):
     """The first answer that is not None; errors count as no answer yet."""
-    end = time.monotonic() + HANG
+    end, nap = time.monotonic() + HANG, 0.005
     while time.monotonic() < end:
         with contextlib.suppress(OSError, RuntimeError, IndexError, KeyError):
             answer = question()
             if answer is not None:
                 return answer
-        time.sleep(0.1)
+        time.sleep(nap)
+        nap = min(1.5 * nap, LONGEST_NAP)
     raise TimeoutError(f"Nothing after {HANG} seconds.")

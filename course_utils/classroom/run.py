@@ -243,6 +243,7 @@ def _execute(notebook, parameters, target, timeout):
             start_timeout=START,
             execution_timeout=timeout,
             kernel_manager_class=AwakeKernelManager,
+            shutdown_kernel="immediate",  # all is read, and taking torch down takes seconds
             extra_arguments=["--log-level=CRITICAL"],  # over TCP a kernel warns every time
         )
     except papermill.PapermillExecutionError:

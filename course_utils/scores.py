@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
-from scipy import ndimage, stats
+from scipy import ndimage
 from skimage.metrics import structural_similarity as skimage_similarity
 from torch import Tensor, nn
 
@@ -317,6 +317,8 @@ def rank_correlation(one: Tensor, other: Tensor, resolution: float = 0.0) -> flo
     other = _rounded(other, resolution)
     if one.max() == one.min() or other.max() == other.min():
         return 0.0
+    from scipy import stats  # takes a second to import, and most who score maps don't need it
+
     return float(np.asarray(stats.spearmanr(one.flatten(), other.flatten()))[0])
 
 

@@ -4,6 +4,7 @@ The extension is named in templates/site/conf.py. Without it, Sphinx fetches Mat
 whenever a page with a formula is opened.
 """
 
+import functools
 import re
 
 from docutils import nodes
@@ -14,6 +15,10 @@ from course_utils.classroom.export import mathml
 
 class Search(SearchEnglish):
     """English, but a word with a hyphen is also found as one word: "Grad-CAM" as "gradcam"."""
+
+    def __init__(self, options: dict) -> None:
+        super().__init__(options)
+        self.stem = functools.cache(self.stem)  # pages have most of their words in common
 
     def split(self, input: str) -> list[str]:
         compounds = re.findall(r"\w+(?:-\w+)+", input)

@@ -29,3 +29,6 @@ os.environ["TQDM_DISABLE"] = "1"
 c.Execute.timeout = 300
 c.Execute.startup_timeout = 300
 c.Execute.iopub_timeout = 120
+
+# A kernel that is asked to end takes torch down first, which is a second or two for each submission.
+c.Execute.shutdown_kernel = "immediate"

@@ -30,5 +30,5 @@ c.Execute.timeout = 300
 c.Execute.startup_timeout = 300
 c.Execute.iopub_timeout = 120
 
-# A kernel that is asked to end takes torch down first, which is a second or two for each submission.
+# A kernel that is asked to end takes torch down first, a second or two for each submission.
 c.Execute.shutdown_kernel = "immediate"

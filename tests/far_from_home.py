@@ -4,6 +4,7 @@
 may be computed here (see `preloaded`).
 """
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ import pretend_device
 import run_notebook
 
 ODD = odd_answers.all_of_them()
+
+gc.freeze()  # what was imported is never collected, so that looking for cycles takes no time
 
 
 def run(notebook: Path, parameters: dict, environment: dict[str, str], errors: Path) -> None:

@@ -8,11 +8,9 @@ It uses torch's private way to write a device in Python, which older versions la
 """
 
 import functools
-import threading
 from functools import partial
 
 import torch
-from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils import backend_registration
 
 AVAILABLE = hasattr(backend_registration, "_setup_privateuseone_for_python_backend")
@@ -21,8 +19,6 @@ KEY = "PrivateUse1"  # what torch calls a device of somebody else
 MAY_MIX = {"_copy_from", "_copy_from_and_resize", "index", "index_put", "index_put_"}
 LEFT_TO_TORCH = {"_to_copy", "copy_", "copy", "lift", "lift_fresh"}
 
-_held = {}  # {where a pretended tensor's storage is: (the tensor of the CPU, a weak reference)}
-_writing = threading.Lock()  # backward passes have a thread of their own
 _registered = []  # torch forgets a registration when its library is deleted
 
 
@@ -89,13 +85,8 @@ class PretendTensor(torch.Tensor):
         return tensor
 
     def __init__(self, held):
-        # torch copies tensors without their Python part, so what they hold is found by the storage
-        reference = StorageWeakRef(self.untyped_storage())
-        with _writing:
-            _held[reference.cdata] = held, reference
-            if len(_held) % 500 == 0:
-                for key in [key for key, (_, reference) in _held.items() if reference.expired()]:
-                    del _held[key]
+        # torch copies tensors without their Python part, but not their storage, which keeps its own
+        self.untyped_storage().held = held
 
     def __repr__(self):
         return f"pretend {_on_cpu(self)}"
@@ -109,39 +100,16 @@ def _is_ours(value):
 
 
 def _on_cpu(value):
-    return _held[value.untyped_storage()._cdata][0] if _is_ours(value) else value
+    return value.untyped_storage().held if _is_ours(value) else value
 
 
 def _compute(operator, *args, **options):
     """Runs an operator on the CPU, after the checks that a GPU would make."""
     name = _name(operator)
-    may_mix = name in MAY_MIX
     given = {}  # {id of what a tensor holds: the tensor}
-
-    def held(value):
-        """What a value holds on the CPU, or everything in a tuple or list does."""
-        if isinstance(value, torch.Tensor):
-            if not value.is_cpu:
-                inside = _held[value.untyped_storage()._cdata][0]
-                given[id(inside)] = value
-                return inside
-            if not may_mix and value.dim():
-                raise RuntimeError(f"{operator}: tensors of the CPU and of another device")
-        elif type(value) in (tuple, list):
-            return type(value)([held(one) for one in value])
-        elif type(value) is torch.Generator and value.device.type == "cpu":
-            raise RuntimeError(f"{operator}: a generator of the CPU on another device")
-        return value
-
-    def ours(value):
-        """A value of the device, or a tuple or list of them; what was given stays itself."""
-        if isinstance(value, torch.Tensor):
-            same = given.get(id(value))
-            return same if same is not None and same.shape == value.shape else PretendTensor(value)
-        return type(value)([ours(one) for one in value]) if type(value) in (tuple, list) else value
-
-    inside = [held(value) for value in args]
-    options = {name: held(value) for name, value in options.items()}
+    inside = [_held(value, operator, given) for value in args]
+    for option, value in options.items():
+        options[option] = _held(value, operator, given)
     if name == "_copy_from":
         _on_cpu(args[1]).copy_(inside[0])
         return args[1]
@@ -151,7 +119,37 @@ def _compute(operator, *args, **options):
         options["device"] = torch.device("cpu")
     if "convolution" in name:  # the order of memory in which a CPU is fastest
         inside = [_channels_last(value) for value in inside]
-    return ours(operator(*inside, **options))
+    return _ours(operator(*inside, **options), given)
+
+
+# No functions inside of `_compute`: one that calls itself would keep all tensors of the call alive
+# until Python next looks for cycles.
+
+
+def _held(value, operator, given):
+    """What a value holds on the CPU, or everything in a tuple or list does; noted in `given`."""
+    if isinstance(value, torch.Tensor):
+        if not value.is_cpu:
+            inside = value.untyped_storage().held
+            given[id(inside)] = value
+            return inside
+        if value.dim() and _name(operator) not in MAY_MIX:
+            raise RuntimeError(f"{operator}: tensors of the CPU and of another device")
+    elif type(value) in (tuple, list):
+        return type(value)([_held(one, operator, given) for one in value])
+    elif type(value) is torch.Generator and value.device.type == "cpu":
+        raise RuntimeError(f"{operator}: a generator of the CPU on another device")
+    return value
+
+
+def _ours(value, given):
+    """A value of the device, or a tuple or list of them; what was given stays itself."""
+    if isinstance(value, torch.Tensor):
+        same = given.get(id(value))
+        return same if same is not None and same.shape == value.shape else PretendTensor(value)
+    if type(value) in (tuple, list):
+        return type(value)([_ours(one, given) for one in value])
+    return value
 
 
 def _channels_last(value):

@@ -122,13 +122,18 @@ def overlook(hook: Callable) -> None:
 
 
 def _first_device(values):
+    if type(values) is tuple and values and isinstance(values[0], Tensor):
+        return values[0].device  # of most layers' inputs, which are asked for with each call
     return next((leaf.device for leaf in tree_leaves(values) if isinstance(leaf, Tensor)), None)
 
 
 def _device_of(model):
     """Where a network's weights are; None for one without any."""
-    weights = next(model.parameters(), None)
-    return None if weights is None else weights.device
+    for module in model.modules():  # parameters() takes several times as long for a single layer
+        for weights in module._parameters.values():
+            if weights is not None:
+                return weights.device
+    return None
 
 
 def _fetch(module, inputs):

@@ -17,6 +17,7 @@ AVAILABLE = hasattr(backend_registration, "_setup_privateuseone_for_python_backe
 
 KEY = "PrivateUse1"  # what torch calls a device of somebody else
 MAY_MIX = {"_copy_from", "_copy_from_and_resize", "index", "index_put", "index_put_"}
+PLAIN = {int, float, bool, type(None)}
 LEFT_TO_TORCH = {"_to_copy", "copy_", "copy", "lift", "lift_fresh"}
 
 _registered = []  # torch forgets a registration when its library is deleted
@@ -128,6 +129,8 @@ def _compute(operator, *args, **options):
 
 def _held(value, operator, given):
     """What a value holds on the CPU, or everything in a tuple or list does; noted in `given`."""
+    if type(value) in PLAIN:
+        return value
     if isinstance(value, torch.Tensor):
         if not value.is_cpu:
             inside = value.untyped_storage().held
@@ -136,6 +139,8 @@ def _held(value, operator, given):
         if value.dim() and _name(operator) not in MAY_MIX:
             raise RuntimeError(f"{operator}: tensors of the CPU and of another device")
     elif type(value) in (tuple, list):
+        if value and type(value[0]) is int:  # most of them are sizes
+            return value
         return type(value)([_held(one, operator, given) for one in value])
     elif type(value) is torch.Generator and value.device.type == "cpu":
         raise RuntimeError(f"{operator}: a generator of the CPU on another device")

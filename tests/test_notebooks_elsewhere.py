@@ -22,7 +22,10 @@ import run_notebook
 COURSE = [sys.executable, "-m", "course_utils.classroom.command"]
 
 SIZE = 104
-"""Of the lighter network's pictures, in pixels: more than the course's 128, less than 224."""
+"""Of the lighter network's pictures, in pixels: neither the course's 128 nor ImageNet's 224.
+
+It is no multiple of 16, so that its maps are rounded up and patches end before its border.
+"""
 
 LIGHT_NETWORK = "mnasnet0_5"
 """With batch norm and residuals, too."""

@@ -77,46 +77,56 @@ def occluded_outputs(
     check_count("batch", batch)
     occlusion.check_places(x, replacement, places)
     model = network_of(model)
-    kept = _keep(model, x, replacement, places)
-    if kept is None:
+    begun = _begun(model, x, replacement, places, batch)
+    if begun is None:
         yield from occlusion.occluded_outputs(model, x, replacement, places)
         return
-    for part in places.split(batch):
+    kept, outputs = begun
+    yield outputs
+    for start in range(batch, len(places), batch):
         with torch.no_grad(), _as_it_was(model), evaluating(kept.network):
+            part = places[start : start + batch]
             outputs = Run(kept, _input_windows(x, replacement, part)).output()
         yield outputs
 
 
 @torch.no_grad()
-def _keep(model, x, replacement, places):
-    """What windows need; None, with a warning, if they would not give what the network gives."""
+def _begun(model, x, replacement, places, batch):
+    """What windows need, and the outputs under the first batch of them.
+
+    None, with a warning, if windows would not give what the network gives. That is tried for three
+    of them: more than one, because a number of pictures can be lost, too, and at both ends, because
+    a part of the picture can be the only one that is treated differently.
+    """
     network = trace(model)
     if network is None:
         return None
+    few = places[[0, len(places) // 2, len(places) - 1]]
     with _as_it_was(model), evaluating(network):
         try:
             kept = Kept(network, x)
-            reason = _difference(model, kept, x, replacement, places)
+            # The other two come with the first batch, for a run of their own would take longer.
+            windows = torch.cat([places[:batch], few[1:]])
+            outputs = Run(kept, _input_windows(x, replacement, windows)).output()
+            reason = "its graph returns something else"
+            if isinstance(outputs, Tensor) and outputs.shape[:1] == (len(windows),):
+                reason = _difference(model, outputs[[0, -2, -1]], x, replacement, few)
         except Exception as error:  # whatever the model's own code raises in a graph
             reason = first_line(error)
     if reason:
         _warn(reason)
         return None
-    return kept
+    return kept, outputs[:-2]
 
 
-def _difference(model, kept, x, replacement, places):
-    """How the graph differs from the network, in words; "" if it gives the same.
+def _difference(model, fast, x, replacement, few):
+    """How outputs under a few windows differ from the network's, in words; "" if they are the same.
 
     Python code that torch.fx can't see, such as `y += 1` where y is another name of x, is lost in
-    the graph without an error. So the two are compared for three of the windows: more than one,
-    because a number of pictures can be lost, too, and at both ends, because a part of the picture
-    can be the only one that is treated differently.
+    the graph without an error.
     """
-    few = places[[0, len(places) // 2, len(places) - 1]]
-    fast = Run(kept, _input_windows(x, replacement, few)).output()
     plain = Ready(model)(occlusion.occluded(x, replacement, few))
-    if not isinstance(fast, Tensor) or fast.shape != plain.shape:
+    if fast.shape != plain.shape:
         return "its graph returns something else"
     finite = plain.isfinite()  # classes may be masked by minus infinity
     off = (fast - plain).abs().where(finite, 0) > _allowed(plain.where(finite, 0))
@@ -142,7 +152,8 @@ def trace(model: nn.Module) -> fx.GraphModule | None:
     """The model as a graph of operations; None, with a warning, if windows can't be exact in it.
 
     In the graph, batch norms are folded into the convolutions before them and nothing is written
-    in place; the model itself is left as it is.
+    in place; the model itself is left as it is. The graph is read node by node, so its code is not
+    made anew.
     """
     try:
         # In eval mode, a functional dropout is traced as one that does nothing.
@@ -295,7 +306,6 @@ def _without_keywords(network):
         if node.op == "call_module" and not node.args and "input" in node.kwargs:
             node.args = (node.kwargs["input"],)
             node.kwargs = {name: v for name, v in node.kwargs.items() if name != "input"}
-    network.recompile()
     return network
 
 
@@ -326,7 +336,6 @@ def _folded(network):
         node.target = name
         user.replace_all_uses_with(node)
         network.graph.erase_node(user)
-    network.recompile()
     return network
 
 

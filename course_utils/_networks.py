@@ -613,14 +613,6 @@ def warn_of_underflow(gradient: Tensor) -> None:
         )
 
 
-def few_roundings(dtype: torch.dtype) -> float:
-    """The share by which rounding may move a network's output: ten times what it moves a number.
-
-    A network rounds many times, but rarely all in one direction.
-    """
-    return 10 * torch.finfo(dtype).eps
-
-
 def first_weights(model: nn.Module) -> Tensor | None:
     """The first of a network's weights that are floats: they tell where it computes, and how."""
     return next((w for w in model.parameters() if w.is_floating_point()), None)

@@ -27,7 +27,6 @@ from course_utils._networks import (
     Ready,
     check_pair,
     evaluating,
-    few_roundings,
     looks_inside,
     network_of,
 )
@@ -39,6 +38,9 @@ Measure = Callable[[Tensor, Tensor], Tensor]
 
 MANY = 4096
 """Windows whose sums are taken at once, which needs some megabytes."""
+
+ROUNDINGS = 32
+"""How many roundings of its size an output may be off: of a thousand, the farthest were off 21."""
 
 # ---------------------------------------------------------------------------- fills
 
@@ -229,16 +231,18 @@ def drops(
     """How much is lost at each window of `places` (N, 4) -> (N,).
 
     outputs: who computes the model's outputs; `incremental.occluded_outputs` gives the same, faster
-    Raises ValueError for inputs that do not fit together and for NaN. A warning tells if the drops
-    are no larger than rounding errors, as in a deep network with random weights.
+    Raises ValueError for inputs that do not fit together and for NaN. A warning tells if outputs
+    change by rounding errors alone, as in a deep network with random weights.
     """
     check_places(x, replacement, places)
     with torch.no_grad():
         before = Ready(model)(x)
     size = {} if batch is None else {"batch": batch}
+    rounding = _Rounding(before)
     values = []
     with tqdm(total=len(places), disable=not progress, desc="occlusion", unit="patch") as bar:
         for after in outputs(model, x, replacement, places, **size):
+            rounding.look_at(after)
             values.append(_measured(measure, before, after))
             bar.update(len(after))
     values = torch.cat(values)
@@ -247,42 +251,44 @@ def drops(
             f"The network returned {len(values)} outputs for {len(places)} pictures: it doesn't"
             " treat the pictures of a batch one by one."
         )
-    _warn_of_rounding(measure, before, values)
+    if not torch.equal(x, replacement):
+        rounding.warn()
     return values
 
 
-def _warn_of_rounding(measure, before, values):
-    """Warns if rounding of the outputs `before` alone could cost as much as the windows do."""
-    if before.dim() < 2 or not before.is_floating_point():
-        return
-    share = few_roundings(before.dtype)
-    largest = values.float().abs().max()
-    if not 0 < largest < share * before.abs().max():
-        return
-    if largest < measure(before, _rounded(before, share)).abs().max():
-        warnings.warn(
-            f"Covering changes this network's output by no more than rounding in {before.dtype}"
-            " does, so the map ranks rounding errors. Compute in double precision:"
-            " model.double(), x.double(), replacement.double().",
-            stacklevel=4,
-        )
+class _Rounding:
+    """Whether outputs under patches differ from those before, (1, ...), by rounding alone.
 
-
-def _rounded(outputs, share):
-    """Outputs (1, K, ...) moved by a share of their size or, if they are small, of the usual size.
-
-    There are some rows, (N, K, ...). In each of them other outputs grow, and the rest shrink, such
-    that any two go apart in one row. What marks a class as impossible, like -inf, stays.
+    All that change at all are looked at, whatever is measured: if one of them changes by more, the
+    network reacts. The smaller ones are rounded like most, for they are sums of numbers as large.
     """
-    count = outputs.shape[1]
-    numbers = torch.arange(count, device=outputs.device)
-    rows = torch.arange(count.bit_length(), device=outputs.device)[:, None]
-    signs = 1 - 2 * (numbers.bitwise_right_shift(rows) % 2)
-    signs = signs.reshape(len(rows), count, *[1] * (outputs.dim() - 2))
-    size = outputs.abs()
-    is_number = size < torch.finfo(outputs.dtype).max / 10
-    step = share * size.clamp(min=size[is_number].median())
-    return torch.where(is_number, outputs + step * signs, outputs)
+
+    def __init__(self, before):
+        self.before = before
+        self.is_all = before.is_floating_point()
+        self.is_any = False
+
+    def look_at(self, after):
+        """Takes notice of one batch, (N, ...), if none before has reacted."""
+        if not self.is_all:
+            return
+        change = (after - self.before).abs()
+        does_change = (change > 0).any(0)
+        if does_change.any():
+            size = self.before[0].abs()[does_change]
+            step = ROUNDINGS * torch.finfo(size.dtype).eps * size.clamp(min=size.median())
+            self.is_any = True
+            self.is_all = bool((change[:, does_change] <= step).all())
+
+    def warn(self):
+        """Warns if outputs changed, and all by no more than rounding."""
+        if self.is_all and self.is_any:
+            warnings.warn(
+                "Covering changes this network's outputs by no more than rounding in"
+                f" {self.before.dtype} does, so the map shows rounding errors. Compute in double"
+                " precision: model.double(), x.double(), replacement.double().",
+                stacklevel=4,
+            )
 
 
 def _measured(measure, before, after):

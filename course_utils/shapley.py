@@ -31,7 +31,6 @@ from course_utils._networks import (
     Ready,
     check_pair,
     class_indices,
-    few_roundings,
     looks_inside,
 )
 from course_utils._random import seeded_generator, uniform
@@ -45,6 +44,9 @@ BATCH = 8
 
 AT_ONCE = 256
 """Coalitions that a game is asked for in one call."""
+
+ROUNDINGS = 4
+"""Values that lie no further apart than so many roundings of the largest are taken for equal."""
 
 MOST_PLAYERS = 16
 """For all coalitions: 16 players have 65,536."""
@@ -401,7 +403,8 @@ class _Watched:
         if isinstance(values, Tensor) and values.is_floating_point() and values.numel():
             self.lowest = min(self.lowest, values.min().item())
             self.highest = max(self.highest, values.max().item())
-            moved = few_roundings(values.dtype) * values.abs().max().item()
+            eps = torch.finfo(values.dtype).eps
+            moved = ROUNDINGS * eps * values.abs().max().item()
             self.rounding = max(self.rounding, moved)
         return values
 

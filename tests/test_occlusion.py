@@ -1,14 +1,15 @@
 """Occlusion against Captum, against sums that can be done by hand, and on planted networks."""
 
 import math
+import warnings
 
 import pytest
 import torch
 from captum.attr import Occlusion
 from torch import nn
 
-from course_utils import incremental, occlusion
-from course_utils.classifiers import PlainNet
+from course_utils import incremental, occlusion, scores
+from course_utils.classifiers import PlainNet, load
 from course_utils.occlusion import (
     logit_drop,
     margin_drop,
@@ -307,7 +308,7 @@ MEASURES = {"logit": logit_drop(1), "margin": margin_drop(2, 0), "likeliest riva
 @pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES.keys())
 def test_a_map_of_rounding_errors_is_told(measure):
     x, replacement = pictures(16, 16)
-    with pytest.warns(UserWarning, match=r"ranks rounding errors.*model\.double\(\)"):
+    with pytest.warns(UserWarning, match=r"shows rounding errors.*model\.double\(\)"):
         occlusion_map(Faint(1e-6), x, replacement, 4, 4, measure)
 
 
@@ -326,7 +327,7 @@ def test_a_class_whose_own_score_is_near_zero_is_rounded_like_the_others():
             return super().forward(x) - torch.tensor([0.0, 10.0, 0.0])
 
     x, replacement = pictures(16, 16)
-    with pytest.warns(UserWarning, match="ranks rounding errors"):
+    with pytest.warns(UserWarning, match="shows rounding errors"):
         occlusion_map(Lopsided(1e-6), x, replacement, 4, 4, logit_drop(1))
 
 
@@ -370,3 +371,44 @@ def test_measures_may_return_true_and_false():
         model, x, replacement, places, lambda a, b: a.argmax(1) != b.argmax(1)
     )
     assert changed.shape == (16,) and changed.dtype == torch.bool
+
+
+@pytest.mark.parametrize("share", [1e-6, 1e-2])
+def test_a_measure_is_asked_about_the_windows_and_nothing_else(share):
+    x, replacement = pictures(16, 16)
+    asked = []
+
+    def measure(before, after):
+        asked.append(after)
+        return (before - after)[:, 1]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        occlusion_map(Faint(share), x, replacement, 4, 4, measure)
+    assert len(torch.cat(asked)) == 16
+
+
+@pytest.mark.parametrize("measure", [logit_drop(1), probability_drop(1)])
+def test_a_rare_class_s_own_probability_is_no_rounding_error(measure, recwarn):
+    class Rare(nn.Module):
+        def forward(self, x):
+            seen = 3 * x.mean((1, 2, 3))
+            return torch.stack([20 + seen, seen * 2, -seen], 1).softmax(1)
+
+    x, replacement = pictures(16, 16)
+    occlusion_map(Rare(), x, replacement, 4, 4, measure)
+    assert not recwarn.list
+
+
+def test_random_weights_of_a_deep_network_are_told_whatever_is_measured():
+    classifier = load("imagenet")
+    drawn = next(iter(scores.randomized(classifier.model, [""], seed=0)))
+    x, replacement = pictures(96, 96)
+    for measure in (logit_drop(0), margin_drop(7), probability_drop(100)):
+        with pytest.warns(UserWarning, match="shows rounding errors"):
+            occlusion_map(drawn, x, replacement, 32, 32, measure)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        occlusion_map(classifier.model, x, replacement, 32, 32, logit_drop(0))
+        drawn.double()
+        occlusion_map(drawn, x.double(), replacement.double(), 32, 32, logit_drop(0))

@@ -425,10 +425,12 @@ def test_every_method_refuses_complex_values(method, dtype):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_every_method_tells_where_a_game_differs_by_rounding_alone(method, dtype, recwarn):
     def game(coalitions):
-        return (10 + 5e-7 * coalitions.double().mean(1)).to(dtype)
+        return (10 + 3e-6 * coalitions.double().mean(1)).to(dtype)
 
     method(game)
     told = [str(warning.message) for warning in recwarn.list]
+    method(lambda coalitions: 1e6 + coalitions[:, 0].to(dtype))  # small, but exact
+    assert len(recwarn.list) == len(told)
     assert len(told) == (dtype == torch.float32)
     assert all("are rounding errors. Let the network compute in double" in text for text in told)
 

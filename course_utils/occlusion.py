@@ -23,13 +23,7 @@ from tqdm.auto import tqdm
 
 from course_utils._arguments import check_picture, checks_arguments, three_numbers
 from course_utils._filters import gaussian_blur
-from course_utils._networks import (
-    Ready,
-    check_pair,
-    evaluating,
-    looks_inside,
-    network_of,
-)
+from course_utils._networks import Ready, check_pair, evaluating, looks_inside, network_of
 from course_utils._random import seeded_generator, uniform
 from course_utils.errors import as_whole, check_count, check_positive, shown, unknown_name
 

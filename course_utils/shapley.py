@@ -27,12 +27,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from course_utils._arguments import check_finite, check_picture, check_tensor, checks_arguments
-from course_utils._networks import (
-    Ready,
-    check_pair,
-    class_indices,
-    looks_inside,
-)
+from course_utils._networks import Ready, check_pair, class_indices, looks_inside
 from course_utils._random import seeded_generator, uniform
 from course_utils.errors import check_count, check_not_negative, check_positive
 

@@ -47,8 +47,13 @@ def call_on_probes(function: Callable, probes: Probes, seed: int) -> list[Outcom
 
     A probe whose network fails on purpose ends nothing: the next one follows.
     """
+    return call_all(function, prepared(probes, seed), seed)
+
+
+def call_all(function: Callable, calls: list["Call"], seed: int) -> list[Outcome]:
+    """The same for calls that are `prepared` for this seed."""
     with own_random_numbers():
-        return list(each_of(function, prepared(probes, seed), seed))
+        return list(each_of(function, calls, seed))
 
 
 def each_of(

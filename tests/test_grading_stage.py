@@ -112,7 +112,7 @@ def test_neither_checks_nor_judges_nor_what_grades_is_there(staged):
         exercises = {path.name for path in (package / "exercises").iterdir()}
         assert exercises == {"__init__.py", "__pycache__", "engine"}
         classroom = {path.name for path in (package / "classroom").iterdir()}
-        assert classroom == {"__init__.py", "__pycache__", "grading"}
+        assert classroom == {"__init__.py", "__pycache__", "grading", "magics.py"}
         names = {path.name for path in (package / "classroom" / "grading").glob("*.py")}
         assert names == {"__init__.py", "forked.py", "frames.py", "harness.py", "transfer.py"}
         present = {str(path.relative_to(package)) for path in package.rglob("*.py")}

@@ -1,5 +1,7 @@
 """What is read from a file that a learner handed in, without running any of it."""
 
+import ast
+import gc
 import json
 import os
 
@@ -129,6 +131,30 @@ def test_any_text_is_taken_for_a_cell(source):
 def test_code_that_warns_is_parsed_in_silence(recwarn):
     assert parse(r"x = '\d'") is not None and parse("x is 1") is not None
     assert not recwarn.list
+
+
+class ParsesAtItsEnd:
+    """Garbage, once it is made: a circle, so that only the collector finds it."""
+
+    def __init__(self):
+        self.circle = self
+
+    def __del__(self):
+        ast.parse("1")
+
+
+def test_garbage_that_parses_does_not_harm_what_is_parsed_meanwhile():
+    deep = "x" + ".y" * 900
+    often = gc.get_threshold()
+    gc.set_threshold(100)
+    try:
+        for _ in range(50):
+            ParsesAtItsEnd()
+            assert parse(deep) is not None
+            assert plain_python("%pip\n" + deep) == "pass\n" + deep
+    finally:
+        gc.set_threshold(*often)
+    assert gc.isenabled()
 
 
 # ---------------------------------------------------------------------------- answers

@@ -6,8 +6,11 @@ proportion to it, and keeps the number of lines.
 """
 
 import ast
+import gc
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 LONGEST = 100_000
 """Characters of a cell that is looked at; a longer one comes back as it is."""
@@ -24,14 +27,35 @@ _NOT_PYTHON = (SyntaxError, ValueError, MemoryError, RecursionError)
 """What Python's parser raises; the last two for absurd nesting."""
 
 
+@contextmanager
+def garbage_kept() -> Iterator[None]:
+    """No garbage is collected while this lasts.
+
+    Python 3.11.7 and before count the depth of nesting in one place for all calls of `ast.parse`,
+    so one fails if a collected object's `__del__` calls it meanwhile (gh-106905).
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def syntax_tree(source: str) -> ast.Module:
+    """`ast.parse`, which raises what that raises, but warns of nothing."""
+    with warnings.catch_warnings(), garbage_kept():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
+
+
 def parse(source: str) -> ast.Module | None:
     """The syntax tree of Python code, or None if it is none, without a warning either way."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return ast.parse(source)
-        except _NOT_PYTHON:
-            return None
+    try:
+        return syntax_tree(source)
+    except _NOT_PYTHON:
+        return None
 
 
 def plain_python(source: str) -> str:
@@ -76,14 +100,12 @@ def _replace(lines, place):
 
 def _first_bad_line(source):
     """Where Python's parser stops, counted from 0; None if it doesn't, or doesn't say."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            ast.parse(source)
-        except SyntaxError as error:
-            return error.lineno - 1 if error.lineno else None
-        except _NOT_PYTHON:
-            return None
+    try:
+        syntax_tree(source)
+    except SyntaxError as error:
+        return error.lineno - 1 if error.lineno else None
+    except _NOT_PYTHON:
+        return None
     return None
 
 

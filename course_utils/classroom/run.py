@@ -27,6 +27,7 @@ from course_utils.classroom import (
     refuse_namesakes,
 )
 from course_utils.classroom.files import make_folder
+from course_utils.classroom.magics import parse
 
 START = 600
 """Seconds that a kernel may take to start: on a busy computer a minute is not enough."""
@@ -98,9 +99,8 @@ def declared_parameters(notebook):
 
 
 def _assigned(source):
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:
+    tree = parse(source)
+    if tree is None:
         return {}  # the run will name this cell
     values = {}
     for node in ast.walk(tree):

@@ -25,6 +25,7 @@ import sys
 
 from course_utils.classroom.grading import forked
 from course_utils.classroom.grading.frames import frame
+from course_utils.classroom.magics import garbage_kept
 
 MOST = 64_000_000
 """Bytes that an exercise may return."""
@@ -164,7 +165,8 @@ class _Run:
     def cell(self, file, source):
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
         try:
-            statements = ast.parse(source, file).body
+            with garbage_kept():
+                statements = ast.parse(source, file).body
         except BaseException as error:
             self.failed = self.failed or error
             return

@@ -42,6 +42,7 @@ PRESENT = (
     "classroom/grading/frames.py",
     "classroom/grading/harness.py",
     "classroom/grading/transfer.py",
+    "classroom/magics.py",
 )
 """What is there all the same."""
 

@@ -10,7 +10,6 @@ import functools
 import inspect
 import sys
 import threading
-import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from torch.utils._pytree import tree_map
 
 from course_utils._arguments import allowed_by, check_arguments, check_layer
 from course_utils._devices import computed_there, is_hooked, overlook
+from course_utils._warnings import warn
 from course_utils.errors import (
     DataError,
     PictureError,
@@ -68,10 +68,9 @@ def looks_inside(function: Callable) -> Callable:
                 given.arguments[name] = _as_indices(model, given.arguments[name])
         check_arguments(allowed, given.arguments)
         if any(part.training and trains_otherwise(part) for part in network.modules()):
-            warnings.warn(
+            warn(
                 "The model is in training mode. What is asked is computed in eval mode; afterwards"
                 " it is in training mode again.",
-                stacklevel=2,
             )
         _warn_of_batch_statistics(network)
         with (
@@ -255,11 +254,10 @@ def trains_otherwise(part: nn.Module) -> bool:
 def _warn_of_batch_statistics(network):
     name = _norm_without_statistics(network)
     if name is not None:
-        warnings.warn(
+        warn(
             f"The batch norm {name!r} has no running statistics: what the network says about a"
             " picture depends on the others in its batch, and so do maps. Train it with"
             " track_running_stats=True, or pass batch=1 and one picture at a time.",
-            stacklevel=3,
         )
 
 
@@ -415,11 +413,10 @@ class Ready:
         if self._warn_of_chance(alone, again):
             return
         if alone.shape[1:] != among.shape[1:] or _differ(alone, among[-1:]):
-            warnings.warn(
+            warn(
                 "What this network says about a picture depends on the others in its batch, and so"
                 " do maps: it seems to normalize by the batch. Pass batch=1 and one picture at a"
                 " time.",
-                stacklevel=3,
             )
         else:
             _ONE_BY_ONE.add(self.model)
@@ -439,10 +436,9 @@ class Ready:
         """Warns if a network said two things of one picture -> whether it did."""
         if not _differ(once, again):
             return False
-        warnings.warn(
+        warn(
             "What this network says about a picture changes from run to run, and so do maps: it"
             " seems to draw random numbers, or to remember earlier runs.",
-            stacklevel=4,
         )
         return True
 
@@ -606,10 +602,9 @@ def in_full(values: Tensor) -> Tensor:
 def warn_of_underflow(gradient: Tensor) -> None:
     """Warns of a gradient so small that float16 has lost digits of all of it, or everything."""
     if gradient.dtype == torch.float16 and gradient.abs().max() < torch.finfo(torch.float16).tiny:
-        warnings.warn(
+        warn(
             "The gradient is too small for float16, which rounds it to few digits or to zero: use"
             " the network in float32 or bfloat16.",
-            stacklevel=3,
         )
 
 
@@ -843,11 +838,10 @@ def feature_maps(output: Tensor, x: Tensor, what: str) -> Tensor:
             " returns them so."
         )
     if _may_be_channels_last(x, output):
-        warnings.warn(
+        warn(
             f"The layer's output has the shape {tuple(output.shape)}, which may be (N, C, h, w) or"
             " (N, h, w, C). The first is assumed; if the channels come last, as in many"
             " transformers, choose another layer.",
-            stacklevel=3,
         )
     return output
 

@@ -7,7 +7,6 @@ ReLUs are met where they run, as modules, functions, methods, in place and reuse
 """
 
 import inspect
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +16,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from course_utils._networks import BEFORE_GRADIENTS, is_unheard
+from course_utils._warnings import warn
 
 
 class Guided(torch.autograd.Function):
@@ -69,10 +69,9 @@ def replaced(rule: type[torch.autograd.Function], model: nn.Module) -> Iterator[
             f" gradients pass a ReLU.{others}"
         )
     if mode.others:
-        warnings.warn(
+        warn(
             f"Besides ReLUs this model has {_listed(mode.others)}: gradients pass there the plain"
             " way, since the rule is made for ReLUs.",
-            stacklevel=5,  # past contextlib, the technique and what prepares it
         )
 
 

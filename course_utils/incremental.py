@@ -18,7 +18,6 @@ with a warning. Convolutions with many channels take fewer multiplications (`_wi
 
 import copy
 import operator
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +41,7 @@ from course_utils._networks import (
     output_in,
     trains_otherwise,
 )
+from course_utils._warnings import warn
 from course_utils.errors import check_count, first_line
 
 MOSTLY = 0.85
@@ -221,9 +221,8 @@ def _items(container):
 
 
 def _warn(reason):
-    warnings.warn(
+    warn(
         f"torch.fx can't trace this network ({reason}): occlusion runs the plain way.",
-        stacklevel=4,
     )
 
 

@@ -14,7 +14,6 @@ needed to cover the last pixel; the last is clipped at the border.
 """
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 
 import torch
@@ -25,6 +24,7 @@ from course_utils._arguments import check_picture, checks_arguments, three_numbe
 from course_utils._filters import gaussian_blur
 from course_utils._networks import Ready, check_pair, evaluating, looks_inside, network_of
 from course_utils._random import seeded_generator, uniform
+from course_utils._warnings import warn
 from course_utils.errors import as_whole, check_count, check_positive, shown, unknown_name
 
 Measure = Callable[[Tensor, Tensor], Tensor]
@@ -116,14 +116,14 @@ def logit_drop(target: int) -> Measure:
 
 
 def probability_drop(target: int) -> Measure:
-    """How far its softmax probability falls, in [-1, 1]."""
+    """How far its softmax probability falls, in [-1, 1].
 
+    A class that is ahead of all others by a score of 13 has the probability 1 in single precision,
+    give or take its last digits, and so has its drop.
+    """
     index = _class_index(target)
 
-    def drop(before, after):
-        return _of_class(before.softmax(1), index) - _of_class(after.softmax(1), index)
-
-    return drop
+    return lambda before, after: _probability(before, index) - _probability(after, index)
 
 
 def margin_drop(target: int, rival: int | None = None) -> Measure:
@@ -140,7 +140,7 @@ def margin_drop(target: int, rival: int | None = None) -> Measure:
         chosen = _of_class(scores, index)
         if other is not None:
             return chosen - _of_class(scores, other)
-        others = scores.clone()
+        others = _as_floats(scores).clone()
         others[:, index] = -torch.inf
         return chosen - others.amax(1)
 
@@ -167,6 +167,11 @@ def feature_dip(before: Tensor, after: Tensor) -> Tensor:
     return (before - after).mean(dim=(2, 3)).amax(dim=1)
 
 
+def _as_floats(values: Tensor) -> Tensor:
+    """The values themselves, or as floats if they are whole numbers or truth values."""
+    return values if values.is_floating_point() else values.to(torch.get_default_dtype())
+
+
 def _class_index(target):
     index = as_whole(target)
     if index is None:
@@ -179,13 +184,23 @@ def _class_index(target):
 
 def _of_class(scores, target):
     """The scores (N,) of one class, if there is such a class."""
-    if scores.dim() != 2:
-        raise ValueError(f"Scores have the shape (N, classes), not {tuple(scores.shape)}.")
-    if not 0 <= target < scores.shape[1]:
+    return _scores(scores, target)[:, target]
+
+
+def _probability(scores, target):
+    """The softmax probability (N,) of one class."""
+    return _scores(scores, target).softmax(1)[:, target]
+
+
+def _scores(outputs, target):
+    """The outputs as floats, if they are scores (N, classes) and `target` is one of the classes."""
+    if outputs.dim() != 2 or outputs.is_complex():
+        raise ValueError(f"Scores are real numbers (N, classes), not {_described(outputs)}.")
+    if not 0 <= target < outputs.shape[1]:
         raise ValueError(
-            f"There is no class {target}: there are only classes 0 to {scores.shape[1] - 1}."
+            f"There is no class {target}: there are only classes 0 to {outputs.shape[1] - 1}."
         )
-    return scores[:, target]
+    return _as_floats(outputs)
 
 
 # ---------------------------------------------------------------------------- maps
@@ -226,7 +241,8 @@ def drops(
 
     outputs: who computes the model's outputs; `incremental.occluded_outputs` gives the same, faster
     Raises ValueError for inputs that do not fit together and for NaN. A warning tells if outputs
-    change by rounding errors alone, as in a deep network with random weights.
+    change by rounding errors alone, as in a deep network with random weights, and if nothing
+    that is measured changes.
     """
     check_places(x, replacement, places)
     with torch.no_grad():
@@ -247,7 +263,20 @@ def drops(
         )
     if not torch.equal(x, replacement):
         rounding.warn()
+    if values.is_floating_point() and not values.any() and _any_covered(x, replacement, places):
+        warn(
+            "What is measured is the same under every patch, so the map is zero everywhere. A"
+            " probability does so if it is 1 to the last digit: measure the score, logit_drop."
+        )
     return values
+
+
+def _any_covered(x, replacement, places):
+    """Whether a patch changes any pixel."""
+    differs = (x != replacement)[0].any(0)
+    return any(
+        differs[top:bottom, left:right].any() for top, left, bottom, right in places.tolist()
+    )
 
 
 class _Rounding:
@@ -277,21 +306,31 @@ class _Rounding:
     def warn(self):
         """Warns if outputs changed, and all by no more than rounding."""
         if self.is_all and self.is_any:
-            warnings.warn(
+            warn(
                 "Covering changes this network's outputs by no more than rounding in"
                 f" {self.before.dtype} does, so the map shows rounding errors. Compute in double"
                 " precision: model.double(), x.double(), replacement.double().",
-                stacklevel=4,
             )
 
 
 def _measured(measure, before, after):
     lost = measure(before, after)
+    if not isinstance(lost, Tensor) or lost.shape != after.shape[:1] or lost.is_complex():
+        raise ValueError(
+            "The measure gets the output before and N outputs after, and returns a tensor (N,) of"
+            f" what each lost, not {_described(lost)}."
+        )
     if not lost.isfinite().all():
         raise ValueError(
             "The network's output is NaN (not a number) or infinite under some patches."
         )
     return lost
+
+
+def _described(value):
+    if not isinstance(value, Tensor):
+        return f"a value of type {type(value).__name__}"
+    return f"one of {value.dtype} and the shape {tuple(value.shape)}"
 
 
 def check_places(x: Tensor, replacement: Tensor, places: Tensor) -> None:
@@ -317,7 +356,7 @@ def _check_windows(places, height, width):
 
 @checks_arguments
 def mean_of_windows(values: Tensor, places: Tensor, height: int, width: int) -> Tensor:
-    """Values (N,) of windows (N, 4) -> (H, W): each pixel the mean over the windows on it.
+    """Values (N,) of windows (N, 4) -> floats (H, W): each pixel the mean over its windows.
 
     The sums are taken in double precision, so that their order does not matter. Raises ValueError
     for NaN and infinity, and for pixels on which no window lies: they have no mean.
@@ -345,7 +384,7 @@ def mean_of_windows(values: Tensor, places: Tensor, height: int, width: int) -> 
             f"No window lies on the pixel at row {row}, column {column}: windows(height, width,"
             " patch, stride) cover all."
         )
-    return (total / count).to(values.dtype)
+    return (total / count).to(_as_floats(values).dtype)
 
 
 def _between(first, stop, length):

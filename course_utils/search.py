@@ -18,7 +18,6 @@ import contextlib
 import hashlib
 import os
 import stat
-import warnings
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,7 @@ from tqdm.auto import tqdm
 
 from course_utils._arguments import check_picture, check_tensor, checks_arguments
 from course_utils._networks import Ready, feature_maps, looks_inside, outputs_of
+from course_utils._warnings import warn
 from course_utils.errors import check_count, first_line, shown
 from course_utils.manifest import write_files
 
@@ -389,7 +389,7 @@ def _sum(tensors, facts):
 
 
 def _warn(message):
-    warnings.warn(message, StaleCache, stacklevel=4)
+    warn(message, StaleCache)
 
 
 def _joined(names):

@@ -17,7 +17,6 @@ Shapley, "A Value for n-Person Games", 1953.
 """
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -29,6 +28,7 @@ from tqdm.auto import tqdm
 from course_utils._arguments import check_finite, check_picture, check_tensor, checks_arguments
 from course_utils._networks import Ready, check_pair, class_indices, looks_inside
 from course_utils._random import seeded_generator, uniform
+from course_utils._warnings import warn
 from course_utils.errors import check_count, check_not_negative, check_positive
 
 Game = Callable[[Tensor], Tensor]
@@ -406,12 +406,11 @@ class _Watched:
     def warn_of_rounding(self):
         """Warns if the worths differ by no more than rounding makes them differ."""
         if 0 < self.highest - self.lowest < self.rounding:
-            warnings.warn(
+            warn(
                 f"The game's values lie between {self.lowest:.9g} and {self.highest:.9g}, no"
                 " further apart than rounding moves them, so the players' values are rounding"
                 " errors. Let the network compute in double precision: model.double(), x.double(),"
                 " baseline.double().",
-                stacklevel=4,
             )
 
 

@@ -379,6 +379,33 @@ def test_completeness_comes_with_the_steps(model, x, baseline):
     assert gaps[2] < 0.01 * change.abs().max() and gaps[2] < gaps[1] < gaps[0]
 
 
+class Standardizing(nn.Module):
+    """Brings each picture to mean 0 and deviation 1, so that from black on its scores jump."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = small_net()
+
+    def forward(self, x):
+        centred = x - x.mean((1, 2, 3), keepdim=True)
+        return self.net(centred / (x.std((1, 2, 3), keepdim=True) + 1e-6))
+
+
+def test_attributions_that_do_not_add_up_are_told(x, recwarn):
+    model = Standardizing().eval()
+    with pytest.warns(UserWarning, match="add up to .* the baseline's differ by .* Take more"):
+        integrated_gradients(model, x, TARGETS, torch.zeros_like(x))
+    recwarn.clear()
+    coarse = integrated_gradients(model, x, TARGETS, torch.zeros_like(x), steps=31)
+    assert coarse.any() and not recwarn.list
+
+
+def test_attributions_that_add_up_are_not_warned_of(model, x, baseline, recwarn):
+    for start in (baseline, torch.zeros_like(x), x, x + 1e-6):
+        integrated_gradients(model, x, TARGETS, start, steps=256)
+    assert not recwarn.list
+
+
 def test_one_baseline_serves_all_pictures(model, x, baseline):
     together = integrated_gradients(model, x, TARGETS, baseline[:1], steps=5)
     assert close(together, integrated_gradients(model, x, TARGETS, baseline[[0, 0, 0]], steps=5))

@@ -285,3 +285,10 @@ def test_random_numbers_are_drawn_in_one_place(folder):
     for path in folder.glob("*.py"):
         drawn = re.search(r"torch\.randn?\(|Generator\(\)", path.read_text(encoding="utf-8"))
         assert not drawn or path.name == "_random.py", f"{path.name}: draw by course_utils._random"
+
+
+def test_warnings_are_given_in_one_place():
+    """A fixed stacklevel is right for one way through the package, and wrong for the others."""
+    allowed = {"_warnings.py", "feedback.py"}
+    for path in PACKAGE.rglob("*.py"):
+        assert "warnings.warn(" not in path.read_text(encoding="utf-8") or path.name in allowed

@@ -373,6 +373,75 @@ def test_measures_may_return_true_and_false():
     assert changed.shape == (16,) and changed.dtype == torch.bool
 
 
+def test_a_map_of_true_and_false_is_the_share_of_the_windows_that_are_true():
+    places = windows(6, 6, 4, 2)
+    one = torch.tensor([True, False, False, False])
+    for values in (one, one.long(), one.double()):
+        mean = occlusion.mean_of_windows(values, places, 6, 6)
+        assert mean[:2, 0].tolist() == [1, 1] and mean[2, 0] == 1 / 2 and mean[2, 2] == 1 / 4
+        assert mean.is_floating_point()
+
+
+@pytest.mark.parametrize(
+    "returned, told",
+    [
+        (lambda before, after: (before - after)[:, 1].numpy(), "type ndarray"),
+        (lambda before, after: 1.0, "type float"),
+        (lambda before, after: None, "type NoneType"),
+        (lambda before, after: (before - after).sum(), r"float32 and the shape \(\)"),
+        (lambda before, after: (before - after)[:, :1], r"float32 and the shape \(8, 1\)"),
+        (lambda before, after: (before - after)[:1, 0], r"float32 and the shape \(1,\)"),
+        (lambda before, after: (before - after)[:, 0] * 1j, "complex64"),
+    ],
+)
+def test_a_measure_returns_one_number_for_each_output(returned, told):
+    x, replacement = pictures(16, 16)
+    with pytest.raises(ValueError, match=rf"returns a tensor \(N,\) of what each lost, .*{told}"):
+        occlusion_map(network(), x, replacement, 4, 4, returned)
+
+
+@pytest.mark.parametrize("target", range(3))
+def test_whole_numbers_are_scores_too(target):
+    before, after = torch.tensor([[30, 10, 0]]), torch.tensor([[20, 25, 0], [30, 10, 0]])
+    for make in (logit_drop, probability_drop, margin_drop):
+        lost = make(target)(before, after)
+        assert torch.equal(lost, make(target)(before.float(), after.float()))
+
+
+def test_scores_are_real_numbers_for_each_class():
+    for make in (logit_drop, probability_drop, margin_drop):
+        with pytest.raises(ValueError, match="Scores are real numbers .N, classes., not one of"):
+            make(1)(torch.rand(1), torch.rand(4))
+        with pytest.raises(ValueError, match="not one of torch.complex64"):
+            make(1)(torch.rand(1, 3) * 1j, torch.rand(4, 3) * 1j)
+
+
+class Certain(nn.Module):
+    """So far ahead in class 0 that its probability is 1, whatever is covered."""
+
+    def forward(self, x):
+        seen = x.mean((1, 2, 3))
+        return torch.stack([200 + seen, -seen], 1)
+
+
+def test_a_map_of_zeros_is_told(recwarn):
+    x, replacement = pictures(16, 16)
+    occlusion_map(Certain(), x, replacement, 4, 4, logit_drop(0))
+    assert not recwarn.list
+    for outputs in (occlusion.occluded_outputs, incremental.occluded_outputs):
+        with pytest.warns(UserWarning, match="zero everywhere. .* measure the score, logit_drop"):
+            occlusion_map(Certain(), x, replacement, 4, 4, probability_drop(0), outputs=outputs)
+
+
+def test_windows_that_cover_nothing_are_rightly_zero(recwarn):
+    x, _ = pictures(16, 16)
+    elsewhere = x.clone()
+    elsewhere[..., 8:] = 0
+    left = windows(16, 16, 4, 4)[[0, 4]]
+    assert not occlusion.drops(Certain(), x, elsewhere, left, logit_drop(0)).any()
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize("share", [1e-6, 1e-2])
 def test_a_measure_is_asked_about_the_windows_and_nothing_else(share):
     x, replacement = pictures(16, 16)
@@ -397,7 +466,7 @@ def test_a_rare_class_s_own_probability_is_no_rounding_error(measure, recwarn):
 
     x, replacement = pictures(16, 16)
     occlusion_map(Rare(), x, replacement, 4, 4, measure)
-    assert not recwarn.list
+    assert not any("rounding" in str(warning.message) for warning in recwarn.list)
 
 
 def test_random_weights_of_a_deep_network_are_told_whatever_is_measured():

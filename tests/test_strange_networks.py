@@ -354,6 +354,7 @@ def test_a_network_that_takes_gradients_itself_has_integrated_ones():
     zeros, model = torch.zeros_like(x), Energy()
     ours = gradients.integrated_gradients(model, x, 1, zeros, steps=128)
     change = (model(x.clone()) - model(zeros.clone()))[0, 1].item()
+    assert gradients.score_change(model, x, 1, zeros).item() == pytest.approx(change)
     assert ours.sum().item() == pytest.approx(change, rel=0.02)
 
 
@@ -962,6 +963,19 @@ def test_relus_take_the_rule_or_are_told(technique):
 class Rounding(Small):
     def forward(self, x):
         return super().forward((x * 8).round() / 8)
+
+
+def test_warnings_name_the_line_of_whoever_asked():
+    model, x = Rounding(), pictures(1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")  # once for each line
+        gradients.saliency(model, x, 1)
+        gradients.saliency(model, x, 1)
+        gradients.guided_backprop(model, x, 1)
+        gradients.integrated_gradients(model, x, 1, torch.zeros_like(x), 64)
+    flat = [each for each in caught if "zero everywhere" in str(each.message)]
+    assert len({each.lineno for each in flat}) == 4
+    assert {each.filename for each in caught} == {__file__}
 
 
 def test_a_gradient_that_is_zero_everywhere_is_told():

@@ -62,7 +62,8 @@ def read_notebook(path):
     import nbformat  # `course doctor` comes here where it is missing
 
     try:
-        return nbformat.read(path, as_version=4)
+        text = path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark before it
+        return nbformat.reads(text, as_version=4)
     except Exception as error:  # any damage: not JSON, not a notebook, half a file
         reason = " ".join(str(error).split())[:100]
         raise UsageError(f"{path.name} can't be read as a notebook: {reason}.") from None

@@ -412,7 +412,7 @@ class Ready:
             return
         if self._warn_of_chance(alone, again):
             return
-        if alone.shape[1:] != among.shape[1:] or _differ(alone, among[-1:]):
+        if alone.shape[1:] != among.shape[1:] or _differ(alone, among[-1:], among):
             warn(
                 "What this network says about a picture depends on the others in its batch, and so"
                 " do maps: it seems to normalize by the batch. Pass batch=1 and one picture at a"
@@ -522,16 +522,23 @@ def _weights_in(model, layout):
     }
 
 
-def _differ(usual, other):
+def _differ(usual, other, others=None):
     """Whether outputs differ by more than rounding.
 
+    others: outputs for other pictures, if there are any. They tell how large the numbers are that
+            were rounded where these outputs are differences of nearly equal ones.
     Classes may be masked by minus infinity: the finite scores count, and which ones these are.
     """
     finite = usual.isfinite()
     if not torch.equal(finite, other.isfinite()):
         return True
     usual, other = usual[finite], other[finite]
-    return bool(usual.numel() and (usual - other).abs().max() > 1e-3 * usual.abs().max())
+    if not usual.numel():
+        return False
+    allowed = 1e-3 * usual.abs().max()
+    if others is not None:
+        allowed = allowed.clamp(min=1e-5 * others[others.isfinite()].abs().max().item())
+    return bool((usual - other).abs().max() > allowed)
 
 
 @contextmanager

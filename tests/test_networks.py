@@ -473,6 +473,22 @@ def test_batch_statistics_without_a_batch_norm_are_warned_of(dtype):
         gradients.saliency(made(Twin, dtype), x, 1)
 
 
+def test_outputs_that_are_differences_of_equal_ones_do_not_depend_on_the_batch():
+    """Seen from the first picture, whose own output is zero, up to rounding."""
+
+    class Centred(Twin):
+        def forward(self, x):
+            return super().forward(x) - self.middle
+
+    x = pictures(dtype=torch.float32)
+    model = made(Centred, torch.float32)
+    for offset in (0.0, 1e-7):
+        model.middle = made(Twin, torch.float32)(x[:1]).detach() + offset
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            gradients.saliency(model, x, 1)
+
+
 class Noisy(Twin):
     """Adds noise, also in eval mode."""
 

@@ -641,7 +641,7 @@ def _why_not(model, x, error):
             f"The network takes pictures with {first.in_channels} channels, (N,"
             f" {first.in_channels}, H, W), not {given}."
         )
-    if type(error) in _ABOUT_SHAPES:
+    if type(error) in _ABOUT_SHAPES and "grad" not in str(error):
         return f"The network failed on {given} (does it need another size?): {_ended(error)}"
     return f"The network failed on {given}: {type(error).__name__}: {_ended(error)}"
 

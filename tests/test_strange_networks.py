@@ -358,6 +358,17 @@ def test_a_network_that_takes_gradients_itself_has_integrated_ones():
     assert ours.sum().item() == pytest.approx(change, rel=0.02)
 
 
+def test_a_network_that_gets_no_gradients_where_it_takes_some_is_not_said_to_need_a_size():
+    class Pulled(Small):
+        def forward(self, x):
+            (pull,) = torch.autograd.grad(super().forward(x).sum(), x)
+            return super().forward(x + pull)
+
+    x = pictures(1)
+    with pytest.raises(ValueError, match="failed on x .*: RuntimeError: .*does not require grad"):
+        occlusion.occlusion_map(Pulled(), x, x * 0, 4, 4, occlusion.logit_drop(1))
+
+
 class Roots(Small):
     """Bilinear pooling with signed roots, whose gradient at zero is none."""
 

@@ -38,9 +38,8 @@ def lively(model):
     noise = 0.02 * torch.randn(99_991, generator=generator)  # again and again: drawing takes long
     model = model.double().eval().requires_grad_(False)
     for parameter in model.parameters():
-        parameter += noise.repeat(parameter.numel() // len(noise) + 1)[: parameter.numel()].view(
-            parameter.shape
-        )
+        for part in parameter.view(-1).split(len(noise)):
+            part += noise[: len(part)]
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             shape = module.running_mean.shape

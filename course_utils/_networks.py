@@ -410,7 +410,7 @@ class Ready:
                 among = self._among_others(one, x[1:MOST_ASKED].detach())
         except Exception:  # a number of pictures that it doesn't take; with its own it may run
             return
-        if self._warn_of_chance(alone, again):
+        if not alone.dim() or self._warn_of_chance(alone, again):
             return
         if alone.shape[1:] != among.shape[1:] or _differ(alone, among[-1:], among):
             warn(
@@ -458,19 +458,19 @@ class Ready:
                 f"The model returns {len(scores)} rows of scores for {len(x)} pictures: pass a"
                 " network that returns one for each."
             )
-        return scores
+        return scores if scores.is_complex() else as_floats(scores)
 
     def _run(self, x, layout, entering):
         x = x.clone(memory_format=layout) if x.dim() == 4 else x.clone()
         if entering is not None:
             entering(x)
         if self._is_fixed:
-            return output_in(self.model(x))
+            return _numbers(output_in(self.model(x)))
         if layout not in self._weights:
             self._weights[layout] = _weights_in(self.model, layout)
         # Tied, a module with two names would be handed each weight twice, and keep the second.
         weights = self._weights[layout]
-        return output_in(functional_call(self.model, weights, (x,), tie_weights=False))
+        return _numbers(output_in(functional_call(self.model, weights, (x,), tie_weights=False)))
 
 
 class _Norms(TorchDispatchMode):
@@ -697,6 +697,36 @@ def output_in(output) -> Tensor:
         f"The network returns a {type(output).__name__}{names}, but a classifier returns a tensor"
         " of scores (N, classes): pass a network that returns the part that does."
     )
+
+
+_NUMBERS = (
+    torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.complex128,
+    torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8,
+)  # fmt: skip
+"""What torch can compute with; other types are only stored."""
+
+
+def _numbers(output):
+    """A copy of an output, since a network may write its next one into the same memory.
+
+    Truth values become floats, 0 or 1. Raises ValueError for what torch can't compute with.
+    """
+    if output.dtype == torch.bool:
+        return output.to(torch.get_default_dtype())
+    if output.dtype not in _NUMBERS or output.layout != torch.strided:
+        raise Refused(
+            f"The network's outputs are {output.dtype}, {output.layout}, with which torch can't"
+            " compute: let it return output.to_dense().float()."
+        )
+    return output.clone()
+
+
+def as_floats(values: Tensor) -> Tensor:
+    """The values themselves, or as floats if they are whole numbers or truth values.
+
+    Double precision has all whole numbers up to 2**53.
+    """
+    return values if values.is_floating_point() else values.double()
 
 
 # ---------------------------------------------------------------------------- targets

@@ -232,7 +232,7 @@ def integrated_gradients(
               connection, carries x all the way, so that the sum is what the layer alone changes
 
     Completeness: the attributions of a picture sum up to `score_change`, up to the error of the
-    quadrature. A warning tells if it misses by a fifth of the scores, with many steps and no layer.
+    quadrature. A warning tells if it misses by a fifth, with many steps and no layer.
 
     Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks", ICML 2017.
     """
@@ -242,7 +242,8 @@ def integrated_gradients(
     if layer is None:
         found = _integrated_at_input(model, x, targets, baseline, alphas, weights, batch, progress)
         if steps >= MANY_STEPS:
-            _warn_if_incomplete(found, *_scores_of_both(model, x, targets, baseline, batch))
+            here, there, spread = _scores_of_both(model, x, targets, baseline, batch)
+            _warn_if_incomplete(found, here - there, spread)
     else:
         paths = [_Path(start[None], alphas, weights) for start in baseline]
         found = _along_paths(model, x, targets, paths, layer, batch, progress)
@@ -307,39 +308,46 @@ def score_change(model: nn.Module, x: Tensor, target: int | Tensor, baseline: Te
     """
     targets = _checked(x, target, BATCH)
     baseline = _checked_baseline(baseline, x)
-    here, there = _scores_of_both(model, x, targets, baseline, BATCH)
+    here, there, _ = _scores_of_both(model, x, targets, baseline, BATCH)
     return here - there
 
 
 def _scores_of_both(model, x, targets, baseline, batch):
-    """The scores of the pictures, (N,), and of their baselines, (N,)."""
+    """The scores of the pictures, (N,), of their baselines, and how far a picture's classes differ.
+
+    The last is the difference between its highest and its lowest score.
+    """
     network = Ready(model)
-    scores = []
+    found = []
     with torch.enable_grad():  # which some networks need on their way
         for part in torch.arange(len(x)).split(batch):
-            here = chosen_scores(network.scores(x[part].detach()), targets[part])
+            scores = network.scores(x[part].detach())
+            here = chosen_scores(scores, targets[part])
             there = chosen_scores(network.scores(baseline[part].detach()), targets[part])
-            scores.append(torch.stack([here, there]).detach())
-    return torch.cat(scores, dim=1)
+            finite = scores.where(scores.isfinite(), here[:, None])  # classes may be masked
+            spread = finite.amax(1) - finite.amin(1)
+            found.append(torch.stack([here, there, spread]).detach())
+    return torch.cat(found, dim=1)
 
 
-def _warn_if_incomplete(attributions, here, there):
+def _warn_if_incomplete(attributions, change, spread):
     """Warns if those of a picture, (N, 3, H, W), add up to something else than its score's change.
 
-    here, there: (N,), the scores of the pictures and of their baselines
-    Where these are nearly equal, small errors on the way are more than their difference.
+    change: (N,), by how much the score differs from that of the baseline
+    spread: (N,), how far the scores of a picture differ: where the score hardly changes, small
+            errors on the way are more than its change
     """
     sums = attributions.flatten(1).sum(1)
-    change = here - there
-    allowed = torch.stack([here, there, change]).abs().amax(0) / 5
-    wrong = ((sums - change).abs() > allowed).nonzero()[:, 0].tolist()
+    allowed = torch.maximum(torch.maximum(change.abs(), sums.abs()) / 5, spread / 20)
+    is_wrong = ((sums - change).abs() > allowed) & attributions.flatten(1).any(1)
+    wrong = is_wrong.nonzero()[:, 0].tolist()
     if wrong:
         first = wrong[0]
         warn(
             f"The attributions of picture {first} add up to {sums[first]:.3g}, but its score and"
             f" the baseline's differ by {change[first]:.3g}: between these steps the gradient"
             " changes a lot. Take more, or another baseline if that doesn't help, as where a"
-            " network standardizes its pictures and the baseline is of one colour.",
+            " network standardizes its pictures and the baseline is of one colour."
         )
 
 

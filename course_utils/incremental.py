@@ -129,14 +129,19 @@ def _difference(model, fast, x, replacement, few):
     if fast.shape != plain.shape:
         return "its graph returns something else"
     finite = plain.isfinite()  # classes may be masked by minus infinity
-    off = (fast - plain).abs().where(finite, 0) > _allowed(plain.where(finite, 0))
+    allowed = _allowed(plain.where(finite, 0), max(plain.dtype, x.dtype, key=_tolerance))
+    off = (fast - plain).abs().where(finite, 0) > allowed
     if off.any() or not torch.equal(finite, fast.isfinite()):
         return "its graph gives other numbers"
     return ""
 
 
-def _allowed(plain):
-    """How far outputs (N, C, ...) may be off by rounding, as (1, C, 1, ...).
+def _tolerance(dtype):
+    return TOLERANCES.get(dtype, 0.05)
+
+
+def _allowed(plain, dtype):
+    """How far outputs (N, C, ...) may be off by rounding in a type, as (1, C, 1, ...).
 
     Of each class, or channel, so that one with large scores doesn't hide what others lose; those
     that are smaller than usual may be off as much as usual, since they come from sums as large.
@@ -145,7 +150,7 @@ def _allowed(plain):
     scale = plain.abs().amax(others, keepdim=True)
     alive = scale[scale > 0]  # most channels of rectified maps may be zero
     usual = alive.median().clamp(min=1e-6) if len(alive) else 1e-6
-    return TOLERANCES.get(plain.dtype, 0.05) * scale.clamp(min=usual)
+    return _tolerance(dtype) * scale.clamp(min=usual)
 
 
 def trace(model: nn.Module) -> fx.GraphModule | None:

@@ -22,7 +22,14 @@ from tqdm.auto import tqdm
 
 from course_utils._arguments import check_picture, checks_arguments, three_numbers
 from course_utils._filters import gaussian_blur
-from course_utils._networks import Ready, check_pair, evaluating, looks_inside, network_of
+from course_utils._networks import (
+    Ready,
+    as_floats,
+    check_pair,
+    evaluating,
+    looks_inside,
+    network_of,
+)
 from course_utils._random import seeded_generator, uniform
 from course_utils._warnings import warn
 from course_utils.errors import as_whole, check_count, check_positive, shown, unknown_name
@@ -118,12 +125,15 @@ def logit_drop(target: int) -> Measure:
 def probability_drop(target: int) -> Measure:
     """How far its softmax probability falls, in [-1, 1].
 
-    A class that is ahead of all others by a score of 13 has the probability 1 in single precision,
-    give or take its last digits, and so has its drop.
+    It is taken in double precision, because single precision has few numbers near 1.
     """
     index = _class_index(target)
 
-    return lambda before, after: _probability(before, index) - _probability(after, index)
+    def drop(before, after):
+        lost = _probability(before, index) - _probability(after, index)
+        return lost.to(as_floats(after).dtype)
+
+    return drop
 
 
 def margin_drop(target: int, rival: int | None = None) -> Measure:
@@ -140,7 +150,7 @@ def margin_drop(target: int, rival: int | None = None) -> Measure:
         chosen = _of_class(scores, index)
         if other is not None:
             return chosen - _of_class(scores, other)
-        others = _as_floats(scores).clone()
+        others = as_floats(scores).clone()
         others[:, index] = -torch.inf
         return chosen - others.amax(1)
 
@@ -167,11 +177,6 @@ def feature_dip(before: Tensor, after: Tensor) -> Tensor:
     return (before - after).mean(dim=(2, 3)).amax(dim=1)
 
 
-def _as_floats(values: Tensor) -> Tensor:
-    """The values themselves, or as floats if they are whole numbers or truth values."""
-    return values if values.is_floating_point() else values.to(torch.get_default_dtype())
-
-
 def _class_index(target):
     index = as_whole(target)
     if index is None:
@@ -188,8 +193,8 @@ def _of_class(scores, target):
 
 
 def _probability(scores, target):
-    """The softmax probability (N,) of one class."""
-    return _scores(scores, target).softmax(1)[:, target]
+    """The softmax probability (N,) of one class, in double precision."""
+    return _scores(scores, target).double().softmax(1)[:, target]
 
 
 def _scores(outputs, target):
@@ -200,7 +205,7 @@ def _scores(outputs, target):
         raise ValueError(
             f"There is no class {target}: there are only classes 0 to {outputs.shape[1] - 1}."
         )
-    return _as_floats(outputs)
+    return as_floats(outputs)
 
 
 # ---------------------------------------------------------------------------- maps
@@ -247,8 +252,13 @@ def drops(
     check_places(x, replacement, places)
     with torch.no_grad():
         before = Ready(model)(x)
+    if not before.dim() or len(before) != 1:
+        raise ValueError(
+            f"The network returned {tuple(before.shape)} for one picture, and not (1, ...): it"
+            " doesn't treat the pictures of a batch one by one."
+        )
     size = {} if batch is None else {"batch": batch}
-    rounding = _Rounding(before)
+    rounding = _Rounding(before, x.dtype)
     values = []
     with tqdm(total=len(places), disable=not progress, desc="occlusion", unit="patch") as bar:
         for after in outputs(model, x, replacement, places, **size):
@@ -261,12 +271,19 @@ def drops(
             f"The network returned {len(values)} outputs for {len(places)} pictures: it doesn't"
             " treat the pictures of a batch one by one."
         )
-    if not torch.equal(x, replacement):
-        rounding.warn()
-    if values.is_floating_point() and not values.any() and _any_covered(x, replacement, places):
+    if not _any_covered(x, replacement, places):
+        warn("The replacement equals the picture under every patch, so that nothing is covered.")
+    elif rounding.is_all_there_is():
         warn(
-            "What is measured is the same under every patch, so the map is zero everywhere. A"
-            " probability does so if it is 1 to the last digit: measure the score, logit_drop."
+            "Covering changes this network's outputs by no more than rounding in"
+            f" {rounding.dtype} does, so the map shows rounding errors. Compute in double"
+            " precision: model.double(), x.double(), replacement.double()."
+        )
+    elif values.is_floating_point() and not values.any():
+        warn(
+            "What is measured is the same under every patch, so the map is zero everywhere: the"
+            " network doesn't react to what is covered, or what is measured is at its end, as a"
+            " probability of 1 is."
         )
     return values
 
@@ -284,47 +301,57 @@ class _Rounding:
 
     All that change at all are looked at, whatever is measured: if one of them changes by more, the
     network reacts. The smaller ones are rounded like most, for they are sums of numbers as large.
+
+    dtype: of the pictures, which may be less precise than the outputs
     """
 
-    def __init__(self, before):
+    def __init__(self, before, dtype):
         self.before = before
         self.is_all = before.is_floating_point()
         self.is_any = False
+        self.dtype = max(dtype, before.dtype, key=_rounding_of)
 
     def look_at(self, after):
         """Takes notice of one batch, (N, ...), if none before has reacted."""
+        if after.shape[1:] != self.before.shape[1:]:
+            raise ValueError(
+                f"The network's output is {tuple(self.before.shape)} for the picture and"
+                f" {tuple(after.shape)} under patches: the shapes must fit."
+            )
         if not self.is_all:
             return
         change = (after - self.before).abs()
         does_change = (change > 0).any(0)
         if does_change.any():
             size = self.before[0].abs()[does_change]
-            step = ROUNDINGS * torch.finfo(size.dtype).eps * size.clamp(min=size.median())
+            step = ROUNDINGS * _rounding_of(self.dtype) * size.clamp(min=size.median())
             self.is_any = True
             self.is_all = bool((change[:, does_change] <= step).all())
 
-    def warn(self):
-        """Warns if outputs changed, and all by no more than rounding."""
-        if self.is_all and self.is_any:
-            warn(
-                "Covering changes this network's outputs by no more than rounding in"
-                f" {self.before.dtype} does, so the map shows rounding errors. Compute in double"
-                " precision: model.double(), x.double(), replacement.double().",
-            )
+    def is_all_there_is(self):
+        """Whether outputs changed, and all by no more than rounding."""
+        return self.is_all and self.is_any
+
+
+def _rounding_of(dtype):
+    return torch.finfo(dtype).eps if dtype.is_floating_point else 0
 
 
 def _measured(measure, before, after):
-    lost = measure(before, after)
+    """What a measure says of copies, so that it may write into them and return a part of them."""
+    lost = measure(before.clone(), after.clone())
     if not isinstance(lost, Tensor) or lost.shape != after.shape[:1] or lost.is_complex():
         raise ValueError(
             "The measure gets the output before and N outputs after, and returns a tensor (N,) of"
             f" what each lost, not {_described(lost)}."
         )
     if not lost.isfinite().all():
+        if before.isfinite().all() and after.isfinite().all():
+            raise ValueError("The measure gives NaN (not a number) or infinity for finite outputs.")
         raise ValueError(
             "The network's output is NaN (not a number) or infinite under some patches."
         )
-    return lost
+    return lost.detach().clone()
 
 
 def _described(value):
@@ -384,7 +411,7 @@ def mean_of_windows(values: Tensor, places: Tensor, height: int, width: int) -> 
             f"No window lies on the pixel at row {row}, column {column}: windows(height, width,"
             " patch, stride) cover all."
         )
-    return (total / count).to(_as_floats(values).dtype)
+    return (total / count).to(as_floats(values).dtype)
 
 
 def _between(first, stop, length):

@@ -218,8 +218,11 @@ def test_a_target_is_a_class_index(measure, target):
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_under_a_patch_makes_no_map(value):
     model, (x, replacement) = network(), pictures()
-    with pytest.raises(ValueError, match="NaN .* or infinite under some patches"):
+    with pytest.raises(ValueError, match="measure gives NaN .* or infinity for finite outputs"):
         occlusion_map(model, x, replacement, 8, 4, lambda _, after: after[:, 0] * 0 + value)
+    spoiled = Answering(lambda scores: scores + value)
+    with pytest.raises(ValueError, match="network's output is NaN .* or infinite"):
+        occlusion_map(spoiled, x, replacement, 8, 4, logit_drop(0))
 
 
 def test_a_mean_is_taken_window_by_window():
@@ -357,10 +360,12 @@ def test_a_sure_network_s_probabilities_are_no_rounding_errors(recwarn):
     assert not recwarn.list
 
 
-def test_what_changes_nothing_is_no_rounding_error(recwarn):
+@pytest.mark.parametrize("outputs", [occlusion.occluded_outputs, incremental.occluded_outputs])
+def test_a_replacement_that_equals_the_picture_is_told(outputs):
     x, _ = pictures(16, 16)
-    assert occlusion_map(network(), x, x, 4, 4, logit_drop(0)).abs().max() < 1e-6
-    assert not recwarn.list
+    with pytest.warns(UserWarning, match="nothing is covered") as caught:
+        found = occlusion_map(network(), x, x, 4, 4, logit_drop(0), outputs=outputs)
+    assert found.abs().max() < 1e-6 and len(caught) == 1
 
 
 def test_measures_may_return_true_and_false():
@@ -405,7 +410,9 @@ def test_whole_numbers_are_scores_too(target):
     before, after = torch.tensor([[30, 10, 0]]), torch.tensor([[20, 25, 0], [30, 10, 0]])
     for make in (logit_drop, probability_drop, margin_drop):
         lost = make(target)(before, after)
-        assert torch.equal(lost, make(target)(before.float(), after.float()))
+        assert torch.equal(lost, make(target)(before.double(), after.double()))
+        large = make(target)(before + 2**52, after + 2**52)
+        assert torch.equal(lost, large) or make is probability_drop
 
 
 def test_scores_are_real_numbers_for_each_class():
@@ -429,17 +436,130 @@ def test_a_map_of_zeros_is_told(recwarn):
     occlusion_map(Certain(), x, replacement, 4, 4, logit_drop(0))
     assert not recwarn.list
     for outputs in (occlusion.occluded_outputs, incremental.occluded_outputs):
-        with pytest.warns(UserWarning, match="zero everywhere. .* measure the score, logit_drop"):
+        with pytest.warns(UserWarning, match="zero everywhere: .* as a probability of 1 is"):
             occlusion_map(Certain(), x, replacement, 4, 4, probability_drop(0), outputs=outputs)
 
 
-def test_windows_that_cover_nothing_are_rightly_zero(recwarn):
+def test_windows_that_cover_nothing_are_told():
     x, _ = pictures(16, 16)
     elsewhere = x.clone()
     elsewhere[..., 8:] = 0
     left = windows(16, 16, 4, 4)[[0, 4]]
-    assert not occlusion.drops(Certain(), x, elsewhere, left, logit_drop(0)).any()
+    with pytest.warns(UserWarning, match="equals the picture under every patch"):
+        assert not occlusion.drops(Certain(), x, elsewhere, left, logit_drop(0)).any()
+
+
+def spoiling(before, after):
+    """A measure that writes into what it is given."""
+    lost = (before - after)[:, 1].clone()
+    before.fill_(7)
+    after.fill_(7)
+    return lost
+
+
+BUFFER = torch.zeros(64)
+
+
+def reusing(before, after):
+    """A measure that returns the same memory each time."""
+    BUFFER[: len(after)] = (before - after)[:, 1]
+    return BUFFER[: len(after)]
+
+
+def with_gradients(before, after):
+    return (before - after)[:, 1] * torch.ones(1, requires_grad=True)
+
+
+@pytest.mark.parametrize("measure", [spoiling, reusing, with_gradients])
+def test_what_a_measure_does_with_its_arguments_and_result_does_not_matter(measure):
+    x, replacement = pictures(16, 16)
+    expected = occlusion_map(network(), x, replacement, 4, 4, logit_drop(1), batch=3)
+    found = occlusion_map(network(), x, replacement, 4, 4, measure, batch=3)
+    assert torch.equal(found, expected) and not found.requires_grad
+
+
+class Answering(nn.Module):
+    """The scores of a network, made into something else."""
+
+    def __init__(self, change, scores=None):
+        super().__init__()
+        self.network = scores or network()
+        self.change = change
+
+    def forward(self, x):
+        return self.change(self.network(x))
+
+
+def test_a_network_may_write_its_outputs_into_the_same_memory(recwarn):
+    buffer = torch.zeros(64, 4)
+
+    def written(scores):
+        buffer[: len(scores)] = scores.detach()
+        return buffer[: len(scores)]
+
+    x, replacement = pictures(16, 16)
+    expected = occlusion_map(network(), x, replacement, 4, 4, logit_drop(1))
+    for batch in (1, 5):
+        found = occlusion_map(Answering(written), x, replacement, 4, 4, logit_drop(1), batch)
+        assert torch.allclose(found, expected, atol=1e-6)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("outputs", [occlusion.occluded_outputs, incremental.occluded_outputs])
+def test_truth_values_are_scores_of_0_and_1(outputs):
+    x, replacement = pictures(16, 16)
+    sign = Answering(lambda scores: scores > 0)
+    same = Answering(lambda scores: (scores > 0).float())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for measure in (logit_drop(1), margin_drop(0), probability_drop(2)):
+            found = occlusion_map(sign, x, replacement, 4, 4, measure, outputs=outputs)
+            expected = occlusion_map(same, x, replacement, 4, 4, measure, outputs=outputs)
+            assert torch.allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        (lambda s: s.sum(), r"returned \(\) for one picture"),
+        (lambda s: torch.cat([s, s]), r"returned \(2, 4\) for one picture"),
+        (lambda s: s.to_sparse(), "torch can't compute"),
+        (lambda s: s.to(torch.float8_e5m2), "torch can't compute"),
+        (lambda s: s.abs().to(torch.uint16), "torch can't compute"),
+        (lambda s: s[:, : 2 + len(s) % 2], "the shapes must fit"),
+    ],
+)
+@pytest.mark.parametrize("outputs", [occlusion.occluded_outputs, incremental.occluded_outputs])
+@pytest.mark.filterwarnings("ignore")
+def test_outputs_that_are_none_for_each_picture_get_a_sentence(change, told, outputs):
+    x, replacement = pictures(16, 16)
+    with pytest.raises(ValueError, match=told):
+        occlusion_map(Answering(change), x, replacement, 4, 4, logit_drop(1), 4, outputs)
+
+
+@pytest.mark.parametrize("lead", [14.0, 15.5, 17.0, 22.0])
+def test_probabilities_near_1_keep_their_digits(lead):
+    ahead = torch.tensor([lead, 0.0, 0.0, 0.0])
+    x, replacement = pictures(16, 16)
+    places = windows(16, 16, 4, 4)
+    model = Answering(lambda scores: scores + ahead.to(scores.dtype))
+    found = occlusion.drops(model, x, replacement, places, probability_drop(0))
+    model.double()
+    exact = occlusion.drops(model, x.double(), replacement.double(), places, probability_drop(0))
+    assert found.dtype == torch.float32 and (found - exact).abs().max() < 0.01 * exact.abs().max()
+
+
+def test_outputs_in_double_precision_of_a_network_in_single_are_rounded_like_it():
+    """Neither is the graph said to give other numbers, nor are rounding errors taken for a map."""
+    x, replacement = pictures(16, 16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = Answering(lambda scores: scores.double())
+        fast = incremental.occluded_outputs
+        occlusion_map(model, x, replacement, 4, 4, logit_drop(1), outputs=fast)
+    with pytest.warns(UserWarning, match="rounding in torch.float32"):
+        model = Answering(lambda scores: scores.double(), Faint(1e-6))
+        occlusion_map(model, x, replacement, 4, 4, logit_drop(1))
 
 
 @pytest.mark.parametrize("share", [1e-6, 1e-2])

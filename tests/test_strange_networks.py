@@ -21,6 +21,7 @@ from course_utils import (
     occlusion,
     scores,
     search,
+    shapley,
 )
 
 
@@ -356,6 +357,34 @@ def test_a_network_that_takes_gradients_itself_has_integrated_ones():
     change = (model(x.clone()) - model(zeros.clone()))[0, 1].item()
     assert gradients.score_change(model, x, 1, zeros).item() == pytest.approx(change)
     assert ours.sum().item() == pytest.approx(change, rel=0.02)
+
+
+class Answering(Small):
+    """Returns whole numbers, or truth values."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def forward(self, x):
+        return self.how(100 * super().forward(x))
+
+
+@pytest.mark.parametrize(
+    "how", [torch.Tensor.long, torch.Tensor.int, lambda s: s > s.mean(1, keepdim=True)]
+)
+def test_whole_numbers_and_truth_values_are_scores(how):
+    x = pictures(1)
+    segments = torch.arange(16).div(4, rounding_mode="floor").expand(16, 16)
+    coalitions = shapley.all_coalitions(4)
+    for technique in (
+        lambda m: masks.rise(m, x, 1, x * 0, 20),
+        lambda m: masks.learned_mask(m, x, 1, x * 0, steps=2),
+        lambda m: shapley.coalition_scores(m, x, 1, x * 0, segments, coalitions),
+        lambda m: gradients.score_change(m, x, 1, x * 0),
+    ):
+        expected = technique(Answering(lambda scores: how(scores).to(x.dtype)))
+        assert torch.allclose(technique(Answering(how)).to(x.dtype), expected, atol=1e-5)
 
 
 def test_a_network_that_gets_no_gradients_where_it_takes_some_is_not_said_to_need_a_size():

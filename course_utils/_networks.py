@@ -724,9 +724,16 @@ def _numbers(output):
 def as_floats(values: Tensor) -> Tensor:
     """The values themselves, or as floats if they are whole numbers or truth values.
 
-    Double precision has all whole numbers up to 2**53.
+    Double precision has all whole numbers up to 2**53; Apple's MPS has none.
     """
-    return values if values.is_floating_point() else values.double()
+    if values.is_floating_point():
+        return values
+    return values.float() if values.device.type == "mps" else values.double()
+
+
+def in_double(values: Tensor) -> Tensor:
+    """The values in double precision, on the CPU, since not every device has it."""
+    return values.cpu().double()
 
 
 # ---------------------------------------------------------------------------- targets

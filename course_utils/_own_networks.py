@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_utils._networks import output_in
+from course_utils._networks import in_double, output_in
 from course_utils._random import seeded_generator, uniform
 from course_utils.errors import check_count, first_line
 
@@ -223,7 +223,7 @@ def _check_shape(scores, pictures, classes):
 def _check_are_logits(scores, glaring):
     """Looks at the last step, at sums, and at bounds that even glaring pictures don't break."""
     ending = _last_step(scores)
-    values = scores.detach().double()
+    values = in_double(scores.detach())
     if ending is None and values.min() >= 0 and _is_one(values.sum(1)):
         ending = "softmax"
     if ending is None and values.max() <= 0 and _is_one(values.exp().sum(1)):

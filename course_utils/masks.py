@@ -20,6 +20,7 @@ from course_utils._networks import (
     check_pair,
     class_indices,
     gradients_of,
+    in_double,
     in_full,
     looks_inside,
 )
@@ -92,17 +93,18 @@ def rise(
     network = Ready(model)
     height, width = x.shape[2:]
     generator = seeded_generator(seed)
-    total = torch.zeros(height, width, dtype=torch.float64, device=x.device)
+    total = torch.zeros(height, width, dtype=torch.float64)
     shown = torch.zeros_like(total)
     with torch.no_grad(), tqdm(total=count, disable=not progress, desc="RISE", unit="mask") as bar:
         for start in range(0, count, batch):
             size = min(batch, count - start)
-            masks = random_masks(height, width, size, cells, share, generator).to(x)
-            found = _probabilities(network, blend(x, baseline, masks), target)
-            total += torch.einsum("n,nhw->hw", found.double(), masks.double())
-            shown += masks.double().sum(0)
+            masks = random_masks(height, width, size, cells, share, generator)
+            found = _probabilities(network, blend(x, baseline, masks.to(x)), target)
+            masks = in_double(masks.to(x.dtype))
+            total += torch.einsum("n,nhw->hw", in_double(found), masks)
+            shown += masks.sum(0)
             bar.update(size)
-    return (total / shown.clamp(min=1e-12)).to(x.dtype)
+    return (total / shown.clamp(min=1e-12)).to(x.device, x.dtype)
 
 
 # ---------------------------------------------------------------------------- learned

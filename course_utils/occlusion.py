@@ -27,6 +27,7 @@ from course_utils._networks import (
     as_floats,
     check_pair,
     evaluating,
+    in_double,
     looks_inside,
     network_of,
 )
@@ -131,7 +132,7 @@ def probability_drop(target: int) -> Measure:
 
     def drop(before, after):
         lost = _probability(before, index) - _probability(after, index)
-        return lost.to(as_floats(after).dtype)
+        return lost.to(after.device, as_floats(after).dtype)
 
     return drop
 
@@ -193,8 +194,8 @@ def _of_class(scores, target):
 
 
 def _probability(scores, target):
-    """The softmax probability (N,) of one class, in double precision."""
-    return _scores(scores, target).double().softmax(1)[:, target]
+    """The softmax probability (N,) of one class, in double precision, on the CPU."""
+    return in_double(_scores(scores, target)).softmax(1)[:, target]
 
 
 def _scores(outputs, target):
@@ -398,10 +399,10 @@ def mean_of_windows(values: Tensor, places: Tensor, height: int, width: int) -> 
         )
     if not values.isfinite().all():
         raise ValueError("The values hold NaN or infinity, which have no mean.")
-    total = values.new_zeros(height, width, dtype=torch.float64)
+    total = torch.zeros(height, width, dtype=torch.float64)
     count = torch.zeros_like(total)
-    for part, windows_of_part in zip(values.double().split(MANY), places.split(MANY)):
-        top, left, bottom, right = windows_of_part.T.to(values.device)
+    for part, windows_of_part in zip(in_double(values).split(MANY), places.cpu().split(MANY)):
+        top, left, bottom, right = windows_of_part.T
         rows, columns = _between(top, bottom, height), _between(left, right, width)
         total += (rows * part[:, None]).T @ columns
         count += rows.T @ columns
@@ -411,12 +412,12 @@ def mean_of_windows(values: Tensor, places: Tensor, height: int, width: int) -> 
             f"No window lies on the pixel at row {row}, column {column}: windows(height, width,"
             " patch, stride) cover all."
         )
-    return (total / count).to(as_floats(values).dtype)
+    return (total / count).to(values.device, as_floats(values).dtype)
 
 
 def _between(first, stop, length):
     """Ones from `first` to before `stop`, both (N,), zeros elsewhere -> (N, length)."""
-    positions = torch.arange(length, device=first.device)
+    positions = torch.arange(length)
     return ((positions >= first[:, None]) & (positions < stop[:, None])).double()
 
 

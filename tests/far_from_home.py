@@ -27,7 +27,7 @@ def run(notebook: Path, parameters: dict, environment: dict[str, str], errors: P
     sys.stderr = errors.open("w", buffering=1)
     os.environ.update(environment)
     if environment["COURSE_DEVICE"] == "pretend":
-        pretend_device.register()
+        pretend_device.register(has_double=False)
     for startup in Path(environment["IPYTHONDIR"]).glob("profile_default/startup/*.py"):
         exec(startup.read_text())
     odd = ODD.get(notebook.stem.split("_", 1)[1], {})

@@ -191,7 +191,10 @@ def seeded():
     return torch.Generator().manual_seed(0)
 
 
-@pytest.mark.parametrize("technique", [layer_maps, climbs, occlusions, coalitions, searches])
+TECHNIQUES = [layer_maps, climbs, occlusions, coalitions, searches]
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES)
 def test_every_technique_gives_the_same_and_brings_it_home(pair, picture, technique):
     x = pair[0].preprocess(picture)
     for here, there in zip(*(technique(network, x) for network in pair), strict=True):

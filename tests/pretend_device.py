@@ -2,7 +2,8 @@
 
 Like a GPU it refuses to mix its tensors with the CPU's in one operation, to draw from a generator
 of the CPU, and to become a numpy array. So what runs on it leaves no tensor on the wrong device.
-It can't show what differs on a real one: rounding, speed, operations that are not there.
+It can be without double precision, as Apple's MPS is. It can't show what else differs on a real
+one: rounding, speed, operations that are not there.
 
 It uses torch's private way to write a device in Python, which older versions lack: AVAILABLE.
 """
@@ -20,11 +21,14 @@ MAY_MIX = {"_copy_from", "_copy_from_and_resize", "index", "index_put", "index_p
 PLAIN = {int, float, bool, type(None)}
 LEFT_TO_TORCH = {"_to_copy", "copy_", "copy", "lift", "lift_fresh"}
 
+_without = set()  # types that the device doesn't have
 _registered = []  # torch forgets a registration when its library is deleted
 
 
-def register() -> None:
+def register(has_double: bool = True) -> None:
     """Makes the device "pretend" known to torch, for the rest of this process."""
+    if not has_double:
+        _without.add(torch.float64)
     if _registered:
         return
     backend_registration._setup_privateuseone_for_python_backend("pretend", _module())
@@ -78,6 +82,8 @@ class PretendTensor(torch.Tensor):
 
     @staticmethod
     def __new__(cls, held):
+        if held.dtype in _without:
+            raise TypeError(f"The device has no {held.dtype}")
         if torch.is_inference_mode_enabled():  # its tensors can't be shared with what torch derives
             with torch.inference_mode(False):  # entering it takes longer than many operations do
                 return cls.__new__(cls, held)

@@ -84,9 +84,10 @@ def test_with_an_accelerator_its_random_numbers_are_seeded_too(monkeypatch):
 @pytest.mark.skipif(
     not pretend_device.AVAILABLE, reason="this torch has no devices written in Python"
 )
-def test_everything_works_on_an_accelerator(forks):
-    """In a process of its own, see `on_the_pretended_device`."""
-    file = Path(__file__).with_name("on_the_pretended_device.py")
+@pytest.mark.parametrize("name", ["on_the_pretended_device", "on_a_device_without_doubles"])
+def test_everything_works_on_an_accelerator(forks, name):
+    """In a process of its own, see these files."""
+    file = Path(__file__).with_name(f"{name}.py")
     done = forks.run("-m", "pytest", "-q", "-p", "no:cacheprovider", file)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout and "skipped" not in done.stdout

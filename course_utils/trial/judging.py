@@ -611,8 +611,11 @@ def judge_tanks(scenes, names=tuple(EVERYTHING), progress: bool = True) -> dict:
 
 
 def _untrained_in_double(classifier):
-    """The untrained network, whose tiny reactions would drown in single precision's rounding."""
-    blank = untrained(classifier)
+    """The untrained network, whose tiny reactions would drown in single precision's rounding.
+
+    On the CPU, since not every device has double precision.
+    """
+    blank = untrained(classifier).to("cpu")
     blank.model.double()
     return blank
 

@@ -18,7 +18,7 @@ import pytest
 from waiting import HANG, wait_for
 
 import course_utils
-from course_utils.classroom import UsageError, find_notebooks
+from course_utils.classroom import UsageError, find_notebooks, read_notebook
 from course_utils.classroom.command import main
 from course_utils.classroom.kernels import AwakeKernelManager
 from course_utils.classroom.run import _result_of, choose_parameters, declared_parameters
@@ -340,11 +340,19 @@ def test_what_can_not_be_written_is_a_sentence(tmp_path, monkeypatch, capsys):
     assert said.startswith("course slides: ") and "No space left" in said and "deck.html" in said
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", "", '\ufeff{"cells": []}', "no JSON"])
+@pytest.mark.parametrize("content", ["{}", "[]", "", "\ufeff[]", "no JSON"])
 def test_slides_of_a_damaged_notebook(tmp_path, capsys, content):
     (tmp_path / "broken.ipynb").write_text(content)
     assert main(["slides", str(tmp_path / "broken.ipynb"), "--out", str(tmp_path / "out")]) == 2
     assert "broken.ipynb can't be read as a notebook: " in capsys.readouterr().err
+
+
+def test_a_mark_that_windows_puts_before_a_notebook_is_passed_over(tmp_path):
+    write_notebook(tmp_path / "marked.ipynb", "1")
+    text = (tmp_path / "marked.ipynb").read_text(encoding="utf-8")
+    (tmp_path / "marked.ipynb").write_text(text, encoding="utf-8-sig")
+    _, cell = read_notebook(tmp_path / "marked.ipynb").cells
+    assert cell.source == "1"
 
 
 def test_slides_of_two_notebooks_of_one_name(tmp_path, capsys):

@@ -375,10 +375,10 @@ def _load(file, marks):
         kept = {o: {name: tensors[f"{o}.{name}"] for name in FIELDS} for o in ORDERS}
         state = _State(int(facts["states"]), tensors["medians"], kept, int(facts["done"]))
     except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError):
-        _warn(f"{file} is damaged or of an older version of the course; searching anew.")
+        warn(f"{file} is damaged or of an older version of the course; searching anew.", StaleCache)
         return None
     if changed:
-        _warn(f"{file} is stale: it was made with {_joined(changed)}; searching anew.")
+        warn(f"{file} is stale: it was made with {_joined(changed)}; searching anew.", StaleCache)
         return None
     return state
 
@@ -386,10 +386,6 @@ def _load(file, marks):
 def _sum(tensors, facts):
     """The sum of all that a cache holds, by which a damaged one is noticed."""
     return _digest(*sorted(tensors.items()), *(f"{name}={facts[name]}" for name in sorted(facts)))
-
-
-def _warn(message):
-    warn(message, StaleCache)
 
 
 def _joined(names):

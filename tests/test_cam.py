@@ -258,7 +258,7 @@ def test_grad_cam_plus_plus_is_the_papers_for_exp_of_the_score(model, x, name):
     """Weights and alpha as the paper defines them, each derivative by autograd, cell by cell."""
     model.double()
     picture = x[:1].double()
-    for target in [1] if name == "relu4" else range(3):  # which has many cells
+    for target in range(3):
         maps, score = cut(model, name, picture, target)
         weights = torch.zeros(maps.shape[1], dtype=torch.float64)
         for k in range(maps.shape[1]):
